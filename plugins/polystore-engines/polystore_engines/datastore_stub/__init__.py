@@ -1,0 +1,1 @@
+"""Cloud Datastore v1 over gRPC, served from Google's own Python stub."""

@@ -1,0 +1,69 @@
+"""A running engine, as its user sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+import attrs
+
+from polystore_engines.process import ServerProcess
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Engine:
+    """A real database that this process started and that ends with it.
+
+    It is a context manager: leaving the block stops it.
+
+    Attributes:
+        name: what it was started by, `datastore` or `dynamodb`.
+        product: what reports name, with version.
+        url: what `polystore.open` takes.
+        port: TCP port of its API.
+        env: environment variables that a process needs to use it with the official client.
+        notices: what its user should know, as sentences.
+    """
+
+    name: str
+    product: str
+    url: str
+    port: int
+    env: Mapping[str, str]
+    notices: tuple[str, ...] = ()
+    _process: ServerProcess = attrs.field(repr=False)
+    _empty: Callable[[], None] = attrs.field(repr=False)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the database itself."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still running."""
+        return self._process.alive
+
+    def reset(self) -> None:
+        """Empties it: every collection, table, index and open transaction is gone."""
+        self._empty()
+
+    def stop(self) -> None:
+        """Ends it, with all its data; further calls do nothing."""
+        self._process.stop()
+
+    def log(self) -> str:
+        """What it has written to its output; only while it has not been stopped."""
+        return self._process.output()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
