@@ -1,0 +1,311 @@
+"""What a driver is: one class with these methods, and the records that go in and out.
+
+A driver has no policy. Requests are validated, within the limits that the driver itself declared,
+and free of duplicate keys; a driver never splits, retries, logs or checks again. It may be called
+from several threads at once. Native exceptions are simply raised: the core hands each to
+:meth:`Driver.translate`.
+
+Every record that polystore wrote carries bookkeeping beside its fields, in names that start with
+``_ps_``: the write id ``_ps_w``, and while a migration runs the stamp ``_ps_v`` and, for a
+tombstone, ``_ps_del``. Records of other writers carry none and read as they are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, TypeAlias
+
+import attrs
+
+from polystore.capabilities import Capabilities
+from polystore.errors import PolystoreError, Unsupported
+from polystore.queries import Position, QueryPlan
+from polystore.schema import Collection
+from polystore.values import Fields, Key
+
+Token: TypeAlias = Any
+"""What a driver compares at commit; opaque to the core. Two states never share one."""
+
+
+class Consistency(Enum):
+    """How fresh a read must be."""
+
+    STRONG = "strong"
+    EVENTUAL = "eventual"
+
+
+@attrs.define(eq=False)
+class Stored:
+    """One record as a database holds it.
+
+    Attributes:
+        key: the key, of the declared types.
+        fields: all fields, key fields included, made for this reply; ``None`` for a tombstone.
+        token: compares this state in :class:`Unchanged`.
+        write_id: ``_ps_w``, or ``None``.
+        stamp: ``_ps_v``, or ``None``.
+    """
+
+    key: Key
+    fields: Fields | None
+    token: Token
+    write_id: str | None = None
+    stamp: int | None = None
+
+
+class Anything:
+    """Condition: whatever is there."""
+
+    __slots__ = ()
+
+
+class Nothing:
+    """Condition: nothing is there, not even a tombstone."""
+
+    __slots__ = ()
+
+
+@attrs.frozen
+class Unchanged:
+    """Condition: the record is in the state that this token came with."""
+
+    token: Token
+
+
+@attrs.frozen
+class OlderThan:
+    """Condition: nothing is there, or what is there has no stamp or a smaller one."""
+
+    stamp: int
+
+
+ANYTHING = Anything()
+NOTHING = Nothing()
+Condition: TypeAlias = Anything | Nothing | Unchanged | OlderThan
+
+
+@attrs.define(eq=False)
+class Write:
+    """One put, tombstone or delete.
+
+    ``fields`` is the whole record, key fields included: a put. Without ``fields`` it is a
+    tombstone where ``stamp`` is given, and otherwise a delete that leaves nothing behind; a
+    delete of nothing succeeds under ``ANYTHING``.
+    """
+
+    collection: Collection
+    key: Key
+    fields: Fields | None
+    condition: Condition = ANYTHING
+    write_id: str | None = None
+    stamp: int | None = None
+
+
+@attrs.frozen
+class Sizes:
+    """What a put takes, in bytes of the database's own accounting; the limits count these.
+
+    Attributes:
+        record: the whole record, bookkeeping included.
+        partition, sort: the two parts of the key.
+        indexed: the largest value (or encoded entry) under a declared index, 0 without.
+    """
+
+    record: int
+    partition: int = 0
+    sort: int = 0
+    indexed: int = 0
+
+
+@attrs.define(eq=False)
+class Check:
+    """A condition on a record that a commit does not write; ``Nothing`` or ``Unchanged``."""
+
+    collection: Collection
+    key: Key
+    condition: Nothing | Unchanged
+
+
+@attrs.frozen
+class Written:
+    """The write was applied. ``token`` compares the new state; ``None`` after a delete."""
+
+    token: Token
+
+
+@attrs.frozen
+class Refused:
+    """The condition was false; nothing was written.
+
+    ``told`` says whether the database told what it found; then ``current`` is that record, or
+    ``None`` for nothing.
+    """
+
+    told: bool = False
+    current: Stored | None = None
+
+
+@attrs.frozen
+class Unprocessed:
+    """One write of many that the database did not get to; surely not applied."""
+
+    error: PolystoreError
+
+
+@attrs.frozen
+class Committed:
+    """All writes of a commit were applied. ``tokens`` in the order of the writes."""
+
+    tokens: tuple[Token, ...]
+
+
+@attrs.frozen
+class Rejected:
+    """Nothing of a commit was applied.
+
+    ``refusals`` has an entry for each write and then each check: ``None`` where that condition
+    held. It is empty where the database does not say which condition was false.
+    """
+
+    refusals: tuple[Refused | None, ...] = ()
+
+
+@attrs.define(eq=False)
+class ReadReply:
+    """Records in the order of the keys asked for, ``None`` where there is none.
+
+    ``unprocessed`` holds the positions of keys that the database did not get to; their entry in
+    ``records`` says nothing.
+    """
+
+    records: list[Stored | None]
+    unprocessed: tuple[int, ...] = ()
+
+
+@attrs.define(eq=False)
+class QueryPage:
+    """One page of a query, in its order; tombstones may be among the records.
+
+    ``next`` is where the next page goes on; ``None`` where the query is at its end. A page may be
+    short or empty and not be the last.
+    """
+
+    records: list[Stored]
+    next: Position | None
+
+
+@attrs.define(eq=False)
+class ScanPage:
+    """One page of a scan, tombstones included. ``cursor`` is ``None`` at the segment's end."""
+
+    records: list[Stored]
+    cursor: str | None
+
+
+@attrs.frozen
+class Segment:
+    """One of ``count`` disjoint parts of a collection; together they are the whole."""
+
+    index: int = 0
+    count: int = 1
+
+
+@attrs.frozen
+class Description:
+    """What is really there for a collection.
+
+    Attributes:
+        exists: whether the table, kind or file is there.
+        problems: what differs from the declaration, each a sentence that says what to do.
+    """
+
+    exists: bool
+    problems: tuple[str, ...] = ()
+
+
+class Driver(ABC):
+    """The code for one kind of database, opened on one place.
+
+    Attributes:
+        name: the name it is registered by.
+    """
+
+    name: str
+
+    @abstractmethod
+    def capabilities(self, collection: Collection) -> Capabilities:
+        """What this opened, configured driver promises for one collection. Pure; no call.
+
+        Raises:
+            ConfigError: the collection's placement cannot be used.
+        """
+
+    @abstractmethod
+    def measure(self, write: Write) -> Sizes:
+        """What a put would take, in this database's own accounting. Pure; no call."""
+
+    @abstractmethod
+    def read(
+        self, collection: Collection, keys: Sequence[Key], consistency: Consistency
+    ) -> ReadReply:
+        """Read records by key: at most ``capabilities().batches.read_keys`` keys."""
+
+    @abstractmethod
+    def write(self, write: Write) -> Written | Refused:
+        """Carry out one write under its condition."""
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        """Carry out writes, unordered and not as one; an outcome for each, in their order.
+
+        The default is a loop. A write whose outcome is unknown raises for the whole call.
+        """
+        return [self.write(write) for write in writes]
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        """Carry out all writes, or none, if every condition holds at one moment.
+
+        Writes may belong to several collections; checks alone are allowed. The default refuses:
+        such a database has no transactions, and can be no home in a migration.
+        """
+        raise Unsupported("this database has no transactions", driver=self.name)
+
+    @abstractmethod
+    def query(
+        self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
+    ) -> QueryPage:
+        """One page of at most ``limit`` records of a query, from ``after`` on, exclusive."""
+
+    @abstractmethod
+    def scan(
+        self, collection: Collection, segment: Segment, cursor: str | None, limit: int
+    ) -> ScanPage:
+        """One page of all records of a segment, in any order that a cursor can resume.
+
+        Each key that exists unchanged throughout a scan is returned at least once.
+        """
+
+    @abstractmethod
+    def translate(self, error: Exception) -> PolystoreError:
+        """The error of the tree that a native exception stands for; DriverError if unknown."""
+
+    @abstractmethod
+    def create(self, collection: Collection) -> None:
+        """Make what the collection needs and is not there yet. Only ever called when asked for."""
+
+    @abstractmethod
+    def drop(self, collection: Collection) -> None:
+        """Remove the collection with all its records."""
+
+    @abstractmethod
+    def describe(self, collection: Collection) -> Description:
+        """What is really there, compared with the declaration."""
+
+    @abstractmethod
+    def native(self, collection: Collection | None = None) -> Any:
+        """The database's own client, for what polystore does not offer."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections. A second call does nothing."""

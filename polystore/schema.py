@@ -1,0 +1,157 @@
+"""What an application declares: collections, their key fields and indexes, and groups.
+
+Placements are data: a mapping per driver name, read by that driver alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from polystore.errors import ConfigError, InvalidKey
+from polystore.values import INT_MAX, INT_MIN, RESERVED, Key
+
+KEY_TYPES: Mapping[str, type] = MappingProxyType({"str": str, "int": int, "bytes": bytes})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}\Z")
+
+
+@attrs.frozen
+class KeyField:
+    """One field of the key: its name and its type, ``str``, ``int`` or ``bytes``."""
+
+    name: str
+    type: type
+
+    @classmethod
+    def parse(cls, text: str) -> KeyField:
+        """Read ``"name:type"``; without a type it is ``str``.
+
+        Raises:
+            ConfigError: the type is none of ``str, int, bytes``.
+        """
+        name, _, kind = text.partition(":")
+        if (kind or "str") not in KEY_TYPES:
+            raise ConfigError(
+                f"key field {text!r}: the type must be one of {', '.join(KEY_TYPES)}"
+            )
+        return cls(name.strip(), KEY_TYPES[kind or "str"])
+
+
+@attrs.frozen
+class Index:
+    """A declared order of records by fields other than the key.
+
+    A query names the index, gives the value of the first field, and gets the records in the order
+    of the remaining fields and then of the key. A record that lacks one of the fields, or holds a
+    list, map or set in it, is not in the index.
+    """
+
+    name: str
+    fields: tuple[str, ...] = attrs.field(converter=tuple)
+
+
+def _freeze(placements: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    return MappingProxyType({name: MappingProxyType(dict(p)) for name, p in placements.items()})
+
+
+def _key_fields(fields: Iterable[str | KeyField]) -> tuple[KeyField, ...]:
+    return tuple(f if isinstance(f, KeyField) else KeyField.parse(f) for f in fields)
+
+
+def _indexes(indexes: Iterable[Index] | Mapping[str, Iterable[str]]) -> tuple[Index, ...]:
+    if isinstance(indexes, Mapping):
+        return tuple(Index(name, tuple(fields)) for name, fields in indexes.items())
+    return tuple(indexes)
+
+
+@attrs.frozen(eq=False)
+class Collection:
+    """A declared set of records.
+
+    Args:
+        name: letters, digits, ``_ . -``, at most 100.
+        key: key fields in order, as :class:`KeyField` or ``"name:type"``.
+        partition: how many leading key fields are stored together (default 1).
+        indexes: :class:`Index` objects, or a mapping of index name to field names.
+        placements: per driver name, how the collection lies in that database.
+
+    Raises:
+        ConfigError: a name is wrong or doubled, or ``partition`` is out of range.
+    """
+
+    name: str
+    key: tuple[KeyField, ...] = attrs.field(converter=_key_fields)
+    partition: int = 1
+    indexes: tuple[Index, ...] = attrs.field(converter=_indexes, default=())
+    placements: Mapping[str, Mapping[str, Any]] = attrs.field(converter=_freeze, factory=dict)
+    key_names: tuple[str, ...] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "key_names", tuple(f.name for f in self.key))
+        where = f"collection {self.name!r}"
+        if not _NAME.match(self.name):
+            raise ConfigError(f"{where}: a name has letters, digits and _ . - , at most 100")
+        if not self.key:
+            raise ConfigError(f"{where}: at least one key field is needed")
+        if not 1 <= self.partition <= len(self.key):
+            raise ConfigError(f"{where}: partition must be 1 … {len(self.key)}")
+        names = [*self.key_names, *(i.name for i in self.indexes)]
+        doubled = {n for n in names if names.count(n) > 1}
+        if doubled:
+            raise ConfigError(f"{where}: {sorted(doubled)} is declared twice")
+        for name in (*self.key_names, *(f for i in self.indexes for f in i.fields)):
+            if not name or name.startswith(RESERVED):
+                raise ConfigError(f"{where}: a field cannot be called {name!r}")
+        for index in self.indexes:
+            if not index.fields or not _NAME.match(index.name):
+                raise ConfigError(f"{where}: index {index.name!r} needs a name and fields")
+
+    def index(self, name: str) -> Index:
+        """The declared index of this name. Raises ConfigError listing those that are."""
+        for index in self.indexes:
+            if index.name == name:
+                return index
+        known = ", ".join(i.name for i in self.indexes) or "none"
+        raise ConfigError(f"collection {self.name!r} has no index {name!r}; declared: {known}")
+
+    def placement(self, driver: str) -> Mapping[str, Any]:
+        """What was declared for one driver; empty where nothing was."""
+        return self.placements.get(driver, MappingProxyType({}))
+
+    def check_key(self, parts: tuple[object, ...]) -> Key:
+        """``parts`` as a key of this collection.
+
+        Raises:
+            InvalidKey: wrong number of parts, wrong type, an int over 64 bits, a lone surrogate.
+        """
+        if len(parts) != len(self.key):
+            raise InvalidKey(
+                f"the key has {len(self.key)} parts ({', '.join(self.key_names)}), "
+                f"not {len(parts)}",
+                collection=self.name,
+            )
+        for field, part in zip(self.key, parts, strict=True):
+            check_key_part(self, field, part)
+        return parts  # type: ignore[return-value]  # checked part by part
+
+
+def check_key_part(collection: Collection, field: KeyField, part: object) -> None:
+    """Whether ``part`` may stand in ``field``. Raises InvalidKey saying what is expected."""
+    if type(part) is not field.type:
+        raise InvalidKey(
+            f"key field {field.name!r} is {field.type.__name__}, not {type(part).__name__}",
+            collection=collection.name,
+        )
+    if type(part) is int and not INT_MIN <= part <= INT_MAX:
+        raise InvalidKey(f"key field {field.name!r} must fit in 64 bits", collection=collection.name)
+    if type(part) is str:
+        try:
+            part.encode()
+        except UnicodeEncodeError:
+            raise InvalidKey(
+                f"key field {field.name!r} holds a lone surrogate", collection=collection.name
+            ) from None
