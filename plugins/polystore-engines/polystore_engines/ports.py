@@ -51,7 +51,7 @@ def _open_files(pid: int) -> set[str]:
     targets = set()
     try:
         for link in os.scandir(f"/proc/{pid}/fd"):
-            targets.add(os.readlink(link.path))
+            targets.add(os.readlink(link.path))  # noqa: PTH115 - scandir gives paths as text
     except OSError:  # a descriptor was closed, or the process ended, while we looked
         pass
     return targets

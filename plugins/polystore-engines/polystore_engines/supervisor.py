@@ -40,7 +40,7 @@ def _exit_event(pid: int) -> list[int]:
         return []
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _terminated(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's way
     sys.exit(128 + number)
 
 

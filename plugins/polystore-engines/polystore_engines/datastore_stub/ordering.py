@@ -1,0 +1,71 @@
+"""The order of keys and values in indexes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from polystore_engines.datastore_stub.appengine import Message, datastore_types, gd, v3
+
+KeyValue: TypeAlias = tuple[Any, ...]
+"""A key as a tuple that sorts as keys do: (23, project, namespace, kind, id, kind, id...)."""
+
+
+class Greatest:
+    """Greater than every index component."""
+
+    def __gt__(self, other: object) -> bool:
+        return True
+
+    def __lt__(self, other: object) -> bool:
+        return False
+
+
+GREATEST = Greatest()
+
+
+class Descending:
+    """A component of a descending index."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __lt__(self, other: object) -> bool:
+        return bool(other.value < self.value) if isinstance(other, Descending) else True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Descending) and bool(self.value == other.value)
+
+    __hash__ = None  # type: ignore[assignment] # sorted, never looked up
+
+
+def ascending(component: Any) -> Any:
+    """The value of an index component, whichever way its index runs."""
+    return component.value if isinstance(component, Descending) else component
+
+
+def key_value(key: Message, id_resolver: object = None) -> KeyValue:  # noqa: ARG001 - as Google's
+    """Google's ReferenceToKeyValue for all three kinds of key messages.
+
+    Here ids and names of one kind compare, ids first; the original mixes int and str in one
+    position of the tuple, which raises TypeError on Python 3.
+    """
+    if isinstance(key, gd.Key):
+        partition = key.partition_id
+        parts = (partition.project_id, partition.namespace_id)
+        names: Iterable[tuple[Any, Any]] = (
+            (e.kind, (1, e.name) if e.WhichOneof("id_type") == "name" else (0, e.id))
+            for e in key.path
+        )
+    else:
+        path = key.path.element if isinstance(key, v3.Reference) else key.pathelement
+        parts = (key.app, key.name_space)
+        names = ((e.type, (1, e.name) if e.HasField("name") else (0, e.id)) for e in path)
+    return (v3.PropertyValue.REFERENCEVALUE_FIELD_NUMBER, *parts, *itertools.chain(*names))
+
+
+property_key: Any = datastore_types.PropertyValueToKeyValue
+"""Google's sort key of a v3 value; it calls `key_value` for keys, once patched."""
