@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from polystore_engines.datastore_stub import patches
-from polystore_engines.datastore_stub.appengine import Message, file_stub, stub_util, v3
+from polystore_engines.datastore_stub.appengine import (
+    Message,
+    datastore_types,
+    file_stub,
+    stub_util,
+    v3,
+)
 from polystore_engines.datastore_stub.entities import add_birth, birth
 from polystore_engines.datastore_stub.limits import STALE_READ_SECONDS
 from polystore_engines.datastore_stub.ordering import KeyValue, key_value
@@ -160,10 +166,22 @@ class Database(file_stub.DatastoreFileStub):
         metadata.CopyFrom(record.metadata)
         return {key: stub_util.EntityRecord(record.entity, metadata)}
 
+    def _GetMetaData(self, entity_group: Message) -> Any:
+        """The log of a key, without a reference to the message that named it."""
+        key = key_value(entity_group)
+        if key not in self._meta_data:
+            self._meta_data[key] = stub_util.EntityGroupMetaData(None)
+        return self._meta_data[key]
+
+    def _GetEntityLocation(self, key: Message) -> tuple[tuple[str, str], KeyValue, KeyValue]:
+        value = key_value(key)
+        space = datastore_types.EncodeAppIdNamespace(key.app, key.name_space)
+        return (space, value[-2]), value, value
+
     def _Put(self, record: Any, insert: bool) -> None:
-        super()._Put(record, insert)
-        key = key_value(record.entity.key)
-        stored = self._GetAllEntities()[self._GetEntityLocation(record.entity.key)[0]][key].record
+        stored = stub_util.StoreRecord(record)
+        self._StoreRecord(stored, insert)
+        key = key_value(stored.entity.key)
         version, old = stored.metadata.updated_version, self.read(key)
         add_birth(stored.entity, birth(old.entity) if old else version)
         self._remember(key, version, stored)
