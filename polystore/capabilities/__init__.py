@@ -1,22 +1,28 @@
 """Capability descriptors: what a driver promises, the meet of two, and its words."""
 
+from polystore.capabilities.algebra import at_most, meet
 from polystore.capabilities.descriptor import (
-    CONDITIONS,
     Batches,
     Capabilities,
+    Indexes,
+    Keys,
+    Reads,
+    Records,
+    Transactions,
+    Writes,
+)
+from polystore.capabilities.terms import (
+    CONDITIONS,
     EmptyIndexed,
     EmptyKey,
     Freshness,
-    Indexes,
-    Keys,
     Limit,
-    Reads,
-    Records,
+    Rule,
     Scope,
-    Transactions,
     Versions,
-    Writes,
 )
+from polystore.capabilities.wire import from_json, to_json
+from polystore.capabilities.words import describe, shortfalls
 
 __all__ = [
     "CONDITIONS",
@@ -30,8 +36,15 @@ __all__ = [
     "Limit",
     "Reads",
     "Records",
+    "Rule",
     "Scope",
     "Transactions",
     "Versions",
     "Writes",
+    "at_most",
+    "describe",
+    "from_json",
+    "meet",
+    "shortfalls",
+    "to_json",
 ]

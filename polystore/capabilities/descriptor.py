@@ -6,79 +6,18 @@ smaller one. A limit that is ``None`` does not exist in that database.
 
 from __future__ import annotations
 
-from enum import Enum
-
-
 import attrs
 
-
-@attrs.frozen
-class Limit:
-    """The most that a database takes.
-
-    Attributes:
-        most: the largest size that passes.
-        unit: ``bytes``, ``items``, ``keys`` or ``levels``.
-        counts: what is counted, in a few words.
-        source: where the number comes from.
-    """
-
-    most: int
-    unit: str
-    counts: str
-    source: str
-
-
-class Rule(Enum):
-    """An enum whose members are ordered from weak to strong, as they are written."""
-
-    @property
-    def strength(self) -> int:
-        """0 for the weakest."""
-        return list(type(self)).index(self)
-
-
-class Scope(Rule):
-    """How far one atomic commit reaches."""
-
-    NONE = "none"
-    RECORD = "record"
-    PARTITION = "partition"
-    STORE = "store"
-
-
-class Freshness(Rule):
-    """What a read may miss."""
-
-    EVENTUAL = "eventual"
-    STRONG = "strong"
-
-
-class EmptyKey(Rule):
-    """What becomes of an empty text or empty bytes as a key part."""
-
-    REJECTED = "rejected"
-    HELD = "held"
-
-
-class EmptyIndexed(Rule):
-    """What becomes of an empty or null value under an index."""
-
-    REJECTED = "rejected"
-    OMITTED = "omitted"
-    ENCODED = "encoded"
-    INDEXED = "indexed"
-
-
-class Versions(Rule):
-    """Who marks the states of a record: polystore (a write id in every write), or the database."""
-
-    WRITTEN = "written"
-    NATIVE = "native"
-
-
-CONDITIONS = frozenset({"anything", "nothing", "unchanged", "older-than"})
-"""Names of the four conditions that a write may carry."""
+from polystore.capabilities.algebra import meet
+from polystore.capabilities.terms import (
+    CONDITIONS,
+    EmptyIndexed,
+    EmptyKey,
+    Freshness,
+    Limit,
+    Scope,
+    Versions,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -86,7 +25,8 @@ class Keys:
     """Keys: sizes of the partition part and of the sort part, and what their parts may hold.
 
     ``int_min`` and ``int_max`` bound int parts; ``reserved`` is a regular expression (full match)
-    of text parts that the database keeps for itself, or ``None``.
+    of text parts that the database keeps for itself, or ``None``; without back-references and
+    inline flags, so that the patterns of two sides can be joined.
     """
 
     partition: Limit | None = None
@@ -161,8 +101,4 @@ class Capabilities:
 
     def __and__(self, other: Capabilities) -> Capabilities:
         """The meet: what holds on both sides."""
-        from polystore.capabilities.algebra import meet
-
         return meet(self, other)
-
-

@@ -1,0 +1,126 @@
+"""The meet of two descriptors, and the order that it comes from.
+
+Both go over the fields of the records, so that a field added to a descriptor is met like the
+others and can never be forgotten: a number by the smaller, a rule by the weaker, a set by what
+both have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from polystore.capabilities.terms import Limit, Rule
+
+T = TypeVar("T", bound=attrs.AttrsInstance)
+
+
+def meet(a: T, b: T) -> T:
+    """What holds on both sides: idempotent, commutative, associative, no stronger than either.
+
+    Args:
+        a: a descriptor, or one group of it.
+        b: another of the same class.
+    """
+    return type(a)(
+        **{
+            field.name: _lesser(field.name, getattr(a, field.name), getattr(b, field.name))
+            for field in attrs.fields(type(a))
+        }
+    )
+
+
+def at_most(a: attrs.AttrsInstance, b: attrs.AttrsInstance) -> bool:
+    """Whether ``a`` promises no more than ``b``: what ``a`` holds, ``b`` holds."""
+    return all(within(path, x, y) for (path, x), (_, y) in zip(leaves(a), leaves(b), strict=True))
+
+
+def leaves(record: attrs.AttrsInstance, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every promise of a descriptor with its path, such as ``("keys.int_min", 1)``."""
+    for field in attrs.fields(type(record)):
+        value = getattr(record, field.name)
+        if attrs.has(type(value)) and not isinstance(value, Limit):
+            yield from leaves(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, value
+
+
+def within(path: str, one: Any, other: Any) -> bool:
+    """Whether the promise ``one`` is no more than the promise ``other``, both at ``path``."""
+    name = path.rpartition(".")[2]
+    if name == "int_min":
+        return bool(one >= other)
+    if name == "int_max":
+        return bool(one <= other)
+    if name == "reserved":
+        return alternatives(one) >= alternatives(other)
+    if isinstance(one, Rule):
+        return bool(one.strength <= other.strength)
+    if isinstance(one, frozenset):
+        return bool(one <= other)
+    return other is None or (one is not None and bool(one.most <= other.most))
+
+
+def _lesser(name: str, one: Any, other: Any) -> Any:
+    if name in _BY_NAME:
+        return _BY_NAME[name](one, other)
+    if isinstance(one, Rule):
+        return min(one, other, key=lambda rule: rule.strength)
+    if isinstance(one, frozenset):
+        return one & other
+    if one is None or isinstance(one, Limit):
+        return _smaller(one, other)
+    return meet(one, other)
+
+
+def _smaller(one: Limit | None, other: Limit | None) -> Limit | None:
+    if one is None or other is None:
+        return other if one is None else one
+    # The texts decide between equal numbers, so that the order of the sides never does.
+    return min(one, other, key=attrs.astuple)
+
+
+def _joined(one: str | None, other: str | None) -> str | None:
+    if one == other:
+        return one
+    return "|".join(sorted(alternatives(one) | alternatives(other)))
+
+
+_BY_NAME: Mapping[str, Callable[[Any, Any], Any]] = {
+    "int_min": max,
+    "int_max": min,
+    "reserved": _joined,
+}
+
+
+def alternatives(pattern: str | None) -> frozenset[str]:
+    """The alternatives of a regular expression at its top level; none of ``None``."""
+    if pattern is None:
+        return frozenset()
+    found, start, depth = set(), 0, 0
+    for position, character in _operators(pattern):
+        depth += (character == "(") - (character == ")")
+        if character == "|" and depth == 0:
+            found.add(pattern[start:position])
+            start = position + 1
+    return frozenset({*found, pattern[start:]})
+
+
+def _operators(pattern: str) -> Iterator[tuple[int, str]]:
+    """The characters ``( ) |`` of a regular expression that are not escaped, nor in a class."""
+    position, opened = 0, -1
+    while position < len(pattern):
+        character = pattern[position]
+        if character == "\\":
+            position += 1
+        elif opened >= 0:
+            # "]" right after "[" or "[^" is a member of the class, not its end.
+            if character == "]" and pattern[opened + 1 : position] not in ("", "^"):
+                opened = -1
+        elif character == "[":
+            opened = position
+        elif character in "()|":
+            yield position, character
+        position += 1

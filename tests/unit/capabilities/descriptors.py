@@ -1,0 +1,55 @@
+"""Descriptors of every shape, for Hypothesis."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from polystore.capabilities import (
+    CONDITIONS,
+    Batches,
+    Capabilities,
+    EmptyIndexed,
+    EmptyKey,
+    Freshness,
+    Indexes,
+    Keys,
+    Limit,
+    Reads,
+    Records,
+    Scope,
+    Transactions,
+    Versions,
+    Writes,
+)
+
+# Few different texts and numbers, so that equal ones meet often.
+FEW = st.sampled_from(["a", "b"])
+LIMITS = st.none() | st.builds(Limit, st.integers(1, 3), st.just("bytes"), FEW, FEW)
+PATTERNS = st.none() | st.lists(
+    st.sampled_from(["__.*__", r"a\|b", "[]|)]x", "[^]|]", "(?:c|d)", "e"]), min_size=1, max_size=4
+).map("|".join)
+
+descriptors = st.builds(
+    Capabilities,
+    keys=st.builds(
+        Keys,
+        partition=LIMITS,
+        sort=LIMITS,
+        empty=st.sampled_from(EmptyKey),
+        int_min=st.integers(-2, 1),
+        int_max=st.integers(5, 8),
+        reserved=PATTERNS,
+    ),
+    records=st.builds(Records, size=LIMITS, depth=LIMITS),
+    writes=st.builds(Writes, conditions=st.frozensets(st.sampled_from(sorted(CONDITIONS)))),
+    transactions=st.builds(Transactions, scope=st.sampled_from(Scope), items=LIMITS, size=LIMITS),
+    batches=st.builds(Batches, read_keys=LIMITS, write_items=LIMITS),
+    indexes=st.builds(Indexes, value=LIMITS, empty=st.sampled_from(EmptyIndexed)),
+    reads=st.builds(
+        Reads,
+        point=st.sampled_from(Freshness),
+        query=st.sampled_from(Freshness),
+        index=st.sampled_from(Freshness),
+    ),
+    versions=st.sampled_from(Versions),
+)
