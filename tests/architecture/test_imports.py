@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # Lowest first: a module imports only from its own layer and from those above it in this list.
 # A name is a module or a whole package below polystore/.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "values", "records", "conditions", "clock"),
+    ("errors", "values", "records", "conditions", "clock", "identity"),
     # A query plan names key fields and indexes, so queries stand beside what declares them.
     ("schema", "queries", "config"),
     ("capabilities",),
@@ -26,8 +27,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plugin",),
     ("drivers",),
     ("runner",),
+    ("route",),
     ("migration",),
-    ("store", "transaction", "aio", "routes", "operations"),
+    ("store", "transaction", "aio", "operations"),
     ("testing",),
     ("cli",),
 )
@@ -51,7 +53,7 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
 
 # Time, randomness and identity come in from outside; these modules are the outside. A lock is
 # neither, so what guards shared state may import threading.
-OUTSIDE = frozenset({"clock", "runner", "drivers", "testing", "cli"})
+OUTSIDE = frozenset({"clock", "identity", "runner", "drivers", "testing", "cli"})
 RESTRICTED: dict[str, frozenset[str]] = {
     "time": OUTSIDE,
     "random": OUTSIDE,
@@ -89,12 +91,13 @@ class Import:
         return self.module.partition(".")[0]
 
 
-def sources(folder: Path) -> Iterator[Source]:
-    """The modules of the packages right below ``folder``."""
-    for path in sorted(folder.glob("*/**/*.py")):
-        parts = path.relative_to(folder).with_suffix("").parts
+def sources(package: Path) -> Iterator[Source]:
+    """The modules of the package in this folder."""
+    for path in sorted(package.glob("**/*.py")):
+        parts = path.relative_to(package.parent).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        yield Source(name, path.relative_to(ROOT), ast.parse(path.read_text(), str(path)))
+        tree = ast.parse(path.read_text(), str(path))
+        yield Source(name, path.relative_to(ROOT), tree)
 
 
 def imports(source: Source) -> Iterator[Import]:
@@ -113,17 +116,15 @@ def imports(source: Source) -> Iterator[Import]:
                 yield Import(node.lineno, module, alias.name)
 
 
-def core_sources() -> list[Source]:
-    return [s for s in sources(ROOT) if s.name.partition(".")[0] == "polystore"]
+@cache
+def core_sources() -> tuple[Source, ...]:
+    return tuple(sources(ROOT / "polystore"))
 
 
-def plugin_sources() -> list[Source]:
-    return [
-        s
-        for folder in sorted((ROOT / "plugins").iterdir())
-        for s in sources(folder)
-        if s.name.startswith("polystore_")
-    ]
+@cache
+def plugin_sources() -> tuple[Source, ...]:
+    packages = sorted((ROOT / "plugins").glob("*/polystore_*"))
+    return tuple(source for package in packages for source in sources(package))
 
 
 def unit(module: str) -> str:

@@ -52,7 +52,7 @@ def test_ci_runs_exactly_the_test_command_of_the_readme() -> None:
     command = (ROOT / ".ci/run").read_text().splitlines()[-1]
     readme = (ROOT / "README.md").read_text().splitlines()
     assert command in [line.strip() for line in readme]
-    assert command.endswith("tox run -e check")
+    assert command.endswith("tox run -qq -e check")
 
 
 def test_change_fragments_are_named_by_issue_and_kind() -> None:
