@@ -1,0 +1,60 @@
+"""What polystore keeps beside a record's fields, and how a condition is decided on a record.
+
+For authors of drivers whose database decides nothing by itself, but lets a record be read and
+written with nobody in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from polystore.driver.contract import (
+    Anything,
+    Check,
+    Condition,
+    Nothing,
+    Refused,
+    Rejected,
+    Stored,
+    Unchanged,
+    Write,
+)
+
+WRITE_ID = "_ps_w"
+"""Name of the write id: text, different in every write."""
+
+STAMP = "_ps_v"
+"""Name of the stamp: an int, strictly increasing per key at the home."""
+
+TOMBSTONE = "_ps_del"
+"""Name of the mark of a tombstone; what it holds says nothing."""
+
+
+def holds(condition: Condition, current: Stored | None) -> bool:
+    """Whether ``condition`` is true of what is there; ``None`` stands for nothing."""
+    if isinstance(condition, Anything):
+        return True
+    if isinstance(condition, Nothing):
+        return current is None
+    if isinstance(condition, Unchanged):
+        return current is not None and bool(current.token == condition.token)
+    return current is None or current.stamp is None or current.stamp < condition.stamp
+
+
+def refusals(
+    parts: Sequence[Write | Check], current: Callable[[Write | Check], Stored | None]
+) -> Rejected | None:
+    """What refuses a commit, or ``None`` where every condition holds.
+
+    Args:
+        parts: the writes of the commit, and then its checks.
+        current: reads the record that a write or check is about, with nobody in between.
+    """
+    answers: list[Refused | None] = []
+    for part in parts:
+        if isinstance(part.condition, Anything):
+            answers.append(None)
+            continue
+        found = current(part)
+        answers.append(None if holds(part.condition, found) else Refused(True, found))
+    return Rejected(tuple(answers)) if any(answers) else None
