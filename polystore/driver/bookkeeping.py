@@ -7,6 +7,7 @@ written with nobody in between.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from polystore.driver.contract import (
     Anything,
@@ -16,6 +17,7 @@ from polystore.driver.contract import (
     Refused,
     Rejected,
     Stored,
+    Token,
     Unchanged,
     Write,
 )
@@ -30,7 +32,17 @@ TOMBSTONE = "_ps_del"
 """Name of the mark of a tombstone; what it holds says nothing."""
 
 
-def holds(condition: Condition, current: Stored | None) -> bool:
+class State(Protocol):
+    """What conditions look at: ``Stored`` is one, a driver's own row may be another."""
+
+    @property
+    def token(self) -> Token: ...
+
+    @property
+    def stamp(self) -> int | None: ...
+
+
+def holds(condition: Condition, current: State | None) -> bool:
     """Whether ``condition`` is true of what is there; ``None`` stands for nothing."""
     if isinstance(condition, Anything):
         return True
