@@ -14,6 +14,7 @@ from polystore.driver.spans import Span, index_entry
 from polystore.schema import Collection, Index
 from polystore.values import Fields, Key, copied
 
+_CONTAINERS = frozenset({list, dict})
 Entry = tuple[str, Key]
 """A text and the key that it leads to."""
 
@@ -22,10 +23,12 @@ Entry = tuple[str, Key]
 class Row:
     """One state of one record; it is replaced, never changed.
 
-    ``entries`` has its text in each index of the table, ``None`` where it is not in the index.
+    ``entries`` has its text in each index of the table, ``None`` where it is not in the index;
+    ``nested`` says whether a field holds a list or dict, so that a copy has to go deeper.
     """
 
     fields: Fields | None
+    nested: bool
     token: Token
     write_id: str | None
     stamp: int | None
@@ -33,10 +36,8 @@ class Row:
 
     def stored(self, key: Key) -> Stored:
         """The record for a reply, with fields of its own."""
-        fields = self.fields
-        return Stored(
-            key, None if fields is None else copied(fields), self.token, self.write_id, self.stamp
-        )
+        fields = _copied(self.fields, self.nested)
+        return Stored(key, fields, self.token, self.write_id, self.stamp)
 
 
 class Table:
@@ -64,8 +65,11 @@ class Table:
     def put(self, write: Write, token: Token) -> None:
         """Make what ``write`` says the record of its key; its fields are copied."""
         key = write.key
-        fields = None if write.fields is None else copied(write.fields)
-        row = Row(fields, token, write.write_id, write.stamp, self._entries(key, fields))
+        fields = write.fields
+        nested = fields is not None and not _CONTAINERS.isdisjoint(map(type, fields.values()))
+        fields = _copied(fields, nested)
+        entries = self._entries(key, fields)
+        row = Row(fields, nested, token, write.write_id, write.stamp, entries)
         old = self.rows.get(key)
         self.rows[key] = row
         if old is None:
@@ -104,6 +108,13 @@ class Table:
 
     def _entries(self, key: Key, fields: Fields | None) -> list[str | None]:
         return [index_entry(index, fields, key) for index in self.indexes.values()]
+
+
+def _copied(fields: Fields | None, nested: bool) -> Fields | None:
+    if fields is None:
+        return None
+    copy: Fields = copied(fields) if nested else fields.copy()
+    return copy
 
 
 def _part(entry: Entry, count: int) -> int:
