@@ -28,6 +28,9 @@ RESERVED = "_ps_"
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 DECIMAL_DIGITS = 38
 DECIMAL_EXPONENT = 6144
+MOST_LEVELS = 100
+"""Deepest nesting of containers in one value; databases may take less."""
+
 NAME_BYTES = 1500
 """Longest field name, in UTF-8 bytes: the strictest of the planned drivers (Datastore)."""
 
@@ -155,13 +158,13 @@ _CHECKS: dict[type, Callable[[Any, str], Any]] = {
 }
 
 
-def checked(value: object, path: str = "value", depth: int = 1000) -> Any:
+def checked(value: object, path: str = "value", levels: int = MOST_LEVELS) -> Any:
     """A private copy of ``value`` in its portable form.
 
     Args:
         value: anything; a datetime is moved to UTC, every NaN becomes the one NaN.
         path: where the value stands, for the message.
-        depth: how many more containers may be nested below this one.
+        levels: how many more containers may be nested.
 
     Raises:
         InvalidValue: a type, number, text or name that no portable record can hold.
@@ -172,15 +175,20 @@ def checked(value: object, path: str = "value", depth: int = 1000) -> Any:
     if check is not None:
         return check(value, path)
     if kind is list or kind is dict:
-        if depth <= 0:
-            raise LimitExceeded(f"{path}: nested too deeply", limit=0, size=1, unit="levels")
+        if levels <= 0:
+            raise LimitExceeded(
+                f"{path}: nested too deeply",
+                limit=MOST_LEVELS,
+                size=MOST_LEVELS + 1,
+                unit="levels",
+            )
         if kind is list:
             return [
-                checked(item, f"{path}[{i}]", depth - 1)
+                checked(item, f"{path}[{i}]", levels - 1)
                 for i, item in enumerate(value)  # type: ignore[arg-type]  # a list, by `kind`
             ]
         return {
-            check_name(name, path): checked(item, f"{path}.{name}", depth - 1)
+            check_name(name, path): checked(item, f"{path}.{name}", levels - 1)
             for name, item in value.items()  # type: ignore[attr-defined]  # a dict, by `kind`
         }
     raise InvalidValue(f"{path}: {kind.__name__} is not a portable type", path=path)
@@ -203,13 +211,13 @@ def check_name(name: object, path: str) -> str:
     return _check_text(name, path)
 
 
-def checked_fields(fields: Mapping[str, object], depth: int = 1000) -> Fields:
+def checked_fields(fields: Mapping[str, object]) -> Fields:
     """A private, checked copy of a whole record's fields. Raises as :func:`checked` does."""
     copy: Fields = {}
     for name, value in fields.items():
         check_name(name, "record")
         check = _CHECKS.get(type(value))
-        copy[name] = checked(value, name, depth) if check is None else check(value, name)
+        copy[name] = checked(value, name) if check is None else check(value, name)
     return copy
 
 
@@ -226,6 +234,16 @@ def copied(value: Any) -> Any:
     if kind is list:
         return [copied(item) if type(item) in _SHARED else item for item in value]
     return value
+
+
+def depth(value: Any) -> int:
+    """How many containers are nested in ``value``: 0 for a scalar, 1 for a list of scalars."""
+    kind = type(value)
+    if kind is dict:
+        return 1 + max(map(depth, value.values()), default=0)
+    if kind is list:
+        return 1 + max(map(depth, value), default=0)
+    return 0
 
 
 def same(one: Any, other: Any) -> bool:

@@ -1,0 +1,24 @@
+"""Write ids: unique for ever, without a call, a lock or a clock."""
+
+from __future__ import annotations
+
+from itertools import count
+from secrets import token_hex
+
+
+class WriteIds:
+    """Makes write ids: a prefix of this incarnation, and a counter.
+
+    Args:
+        prefix: unique to this incarnation of this process; 64 random bits by default.
+    """
+
+    __slots__ = ("_next", "prefix")
+
+    def __init__(self, prefix: str | None = None) -> None:
+        self.prefix = prefix or token_hex(8)
+        self._next = count(1).__next__
+
+    def new(self) -> str:
+        """An id that nobody else has or will have."""
+        return f"{self.prefix}.{self._next():x}"

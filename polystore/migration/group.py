@@ -1,0 +1,105 @@
+"""A group as it is open in one process: two sides, the control store, and its collections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import attrs
+
+from polystore.capabilities import Capabilities
+from polystore.config import Group
+from polystore.driver import Driver
+from polystore.driver.side import Side
+from polystore.errors import ConfigError
+from polystore.identity import WriteIds
+from polystore.migration.ledger import Ledger
+from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, bucket_of
+from polystore.route.bound import Bound, Opened
+from polystore.schema import Collection
+from polystore.values import Key
+
+
+@attrs.frozen(eq=False)
+class Bounds:
+    """One collection bound to the source alone, to both sides, and to the target alone."""
+
+    source: Bound
+    both: Bound
+    target: Bound
+
+    def during(self, stage: Stage) -> Bound:
+        """What applications see in a stage: the meet from prepare on, until one side is left."""
+        if stage in (Stage.SOURCE_ONLY, Stage.ARMED):
+            return self.source
+        if stage in (Stage.PREPARE, Stage.DUAL_WRITE, Stage.DUAL_READ):
+            return self.both
+        return self.target
+
+
+class OpenGroup:
+    """A group's sides, control store and collections.
+
+    Args:
+        config: the group's declaration.
+        collections: its collections, by name.
+        source, target, control: open drivers; ``control`` may be one of the other two.
+        lower: what an opened collection promises, given driver, collection and declaration.
+    """
+
+    def __init__(
+        self,
+        config: Group,
+        collections: Mapping[str, Collection],
+        source: Driver,
+        target: Driver,
+        control: Driver,
+        ids: WriteIds,
+    ) -> None:
+        self.config = config
+        self.collections = MappingProxyType(dict(collections))
+        self.sides = MappingProxyType({SOURCE: Side(SOURCE, source), TARGET: Side(TARGET, target)})
+        self.ids = ids
+        self.ledger = Ledger(Side("control", control), config.name, ids)
+        self.bounds = {name: self._bounds(c) for name, c in self.collections.items()}
+
+    def _bounds(self, collection: Collection) -> Bounds:
+        source, target = (
+            Opened(side, promised(side.driver, collection)) for side in self.sides.values()
+        )
+        return Bounds(
+            Bound(collection, (source,)),
+            Bound(collection, (source, target)),
+            Bound(collection, (target,)),
+        )
+
+    def collection(self, name: str) -> Collection:
+        """A collection by name. Raises ConfigError where the group has none of this name."""
+        if name not in self.collections:
+            raise ConfigError(
+                f"group {self.config.name!r} has no collection {name!r}: is the configuration "
+                "of this process older than that of others?"
+            )
+        return self.collections[name]
+
+    def bucket(self, key: Key) -> int:
+        """The bucket of a key."""
+        return bucket_of(key, self.config.colocate)
+
+    def home(self, setting: Setting, key: Key) -> Side:
+        """The side that decides for a key."""
+        return self.sides[setting.home(self.bucket(key))]
+
+    def other(self, side: Side) -> Side:
+        """The other one of the two sides."""
+        return self.sides[TARGET if side.name == SOURCE else SOURCE]
+
+    @property
+    def step(self) -> int:
+        """Most buckets that freeze at a time: without colocation transactions need them all."""
+        return BUCKETS if self.config.colocate is None else 16
+
+
+def promised(driver: Driver, collection: Collection) -> Capabilities:
+    """What a driver promises for a collection, lowered by plugins."""
+    return driver.capabilities(collection)

@@ -1,0 +1,74 @@
+"""The mirror: it only ever receives whole records with a larger stamp [M: NO_COND].
+
+:func:`converge` is the one way to bring a key up to its home: used by writes, drains, recovery,
+repair, verification and reverse mirroring alike.
+"""
+
+from __future__ import annotations
+
+from polystore.driver import NOTHING, Condition, OlderThan, Refused, Stored, Write
+from polystore.driver.side import Side, read_one
+from polystore.errors import MigrationError
+from polystore.migration.stages import Setting
+from polystore.schema import Collection
+from polystore.values import Key
+
+
+def stamp_of(stored: Stored, setting: Setting) -> int:
+    """The stamp of a home record in this run: one of no run, or an older one, counts as its start."""
+    stamp = stored.stamp
+    return setting.floor() if stamp is None or stamp < setting.floor() else stamp
+
+
+def mirror_write(
+    collection: Collection, stored: Stored, setting: Setting, *, copying: bool = False
+) -> Write:
+    """The write that brings a home record to the mirror.
+
+    Args:
+        copying: by the copier, whose records at the run's start need nothing to be there.
+    """
+    stamp = stamp_of(stored, setting)
+    blank = copying and stamp == setting.floor()
+    condition: Condition = NOTHING if blank else OlderThan(stamp)
+    return Write(collection, stored.key, stored.fields, condition, stored.write_id, stamp)
+
+
+def settled(write: Write, refused: Refused) -> bool:
+    """Whether a refusal means that the mirror has this state or a newer one: it must show one."""
+    current = refused.current
+    assert write.stamp is not None
+    return current is not None and current.stamp is not None and current.stamp >= write.stamp
+
+
+async def put_if_older(mirror: Side, write: Write) -> bool:
+    """Write to the mirror unless it is there already; whether it was written now.
+
+    Raises:
+        MigrationError: the mirror holds a record that is neither older nor of this run.
+        PolystoreError: the mirror failed; the write may be repeated.
+    """
+    outcome = await mirror.write(write)
+    if not isinstance(outcome, Refused):
+        return True
+    if not outcome.told:
+        current = await read_one(mirror, write.collection, write.key)
+        outcome = Refused(told=True, current=current)
+    if settled(write, outcome):
+        return False
+    raise MigrationError(
+        f"the mirror holds a record of {write.collection.name} that this run did not write"
+    )
+
+
+async def converge(
+    home: Side, mirror: Side, collection: Collection, key: Key, setting: Setting
+) -> bool:
+    """Bring the mirror's record of one key up to the home's; whether it was written now.
+
+    A record that is absent at home, without a tombstone, leaves nothing to bring.
+    """
+    stored = await read_one(home, collection, key)
+    if stored is None:
+        return False
+    return await put_if_older(mirror, mirror_write(collection, stored, setting))

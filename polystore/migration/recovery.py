@@ -1,0 +1,139 @@
+"""Recovery of a member that is gone: by any process, by several at once, repeated at will.
+
+Close the member, close all its slots in both stores [M: CLOSE_S_ONLY, CLOSE_T_ONLY], bring what
+their intents name up to the home, reading after the close [M: HELP_STALE, NO_RECOVER], and wait
+out its lease. A wrong guess costs its owner the session, never data.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from polystore.driver import NOTHING, Condition, Stored, Unchanged, Write, Written
+from polystore.driver.side import Side, read_one
+from polystore.effects import Now, Sleep
+from polystore.errors import OutcomeUnknown
+from polystore.migration.group import OpenGroup
+from polystore.migration.ledger import SLOTS
+from polystore.migration.member import ACTIVE, CLOSED, RECOVERED, Member
+from polystore.migration.mirror import converge, mirror_write, put_if_older
+from polystore.migration.slots import SlotRecord, Target, slot_fields
+from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
+from polystore.values import Fields
+
+LEASE_MARGIN = 1.1
+"""Closing waits this many leases, for clocks that drift (PROTOCOL.md 3.5)."""
+
+
+@attrs.frozen
+class Recovered:
+    """What a recovery found: intents read, and records that the mirror lacked."""
+
+    intents: int
+    converged: int
+
+
+async def close(group: OpenGroup, member: Member) -> Member:
+    """Shut a member out, from this moment on; its reads end with its lease."""
+
+    def closed(fields: Fields | None) -> Fields | None:
+        if fields is None or fields["state"] != ACTIVE:
+            return None
+        return {**fields, "state": CLOSED}
+
+    stored = await group.ledger.change(member.stored.key[1], closed)  # type: ignore[arg-type]
+    return Member.of(stored or member.stored)
+
+
+async def recover(group: OpenGroup, member: Member) -> Recovered:
+    """Finish for a closed member what it may have left half done.
+
+    Raises:
+        PolystoreError: a store does not answer; what was done stays done, repeat it.
+    """
+    closed_at = await Now()
+    setting = await group.ledger.setting()
+    intents: list[tuple[str, Target]] = []
+    for name, side in group.sides.items():
+        if name == SOURCE and setting.stage not in _SOURCE_IN_PLAY:
+            continue
+        for index in range(member.slots[name]):
+            intents += [(name, t) for t in await _close_slot(side, member.id, index)]
+    setting = await group.ledger.setting()
+    converged = 0
+    for name, target in intents:
+        converged += await _bring(group, setting, name, target)
+    left = closed_at + LEASE_MARGIN * group.config.lease - await Now()
+    await Sleep(max(left, 0.0))
+
+    def recovered(fields: Fields | None) -> Fields | None:
+        if fields is None or fields["state"] != CLOSED:
+            return None
+        return {**fields, "state": RECOVERED}
+
+    await group.ledger.change(member.stored.key[1], recovered)  # type: ignore[arg-type]
+    return Recovered(len(intents), converged)
+
+
+_SOURCE_IN_PLAY = frozenset(
+    {Stage.SOURCE_ONLY, Stage.ARMED, Stage.PREPARE, Stage.DUAL_WRITE, Stage.DUAL_READ}
+)
+
+
+async def _close_slot(side: Side, member: str, index: int) -> tuple[Target, ...]:
+    """Close one slot, also one that was counted and never made; its intent."""
+    key = (member, index)
+    while True:
+        stored = await read_one(side, SLOTS, key)
+        if stored is None:
+            fields = slot_fields(member, index, 0, (), -1)
+            condition: Condition = NOTHING
+            intent: tuple[Target, ...] = ()
+        else:
+            record = SlotRecord.of(stored)
+            if record.closed:
+                return record.intent
+            assert stored.fields is not None
+            fields, condition, intent = dict(stored.fields), Unchanged(stored.token), record.intent
+        closing: Fields = {**fields, "closed": True}
+        write = Write(SLOTS, key, closing, condition, f"close.{member}.{index}")
+        try:
+            if isinstance(await side.write(write), Written):
+                return intent
+        except OutcomeUnknown:
+            await Sleep(0.05)
+
+
+async def _bring(group: OpenGroup, setting: Setting, where: str, target: Target) -> int:
+    """Bring one key of an intent to the mirror; 1 if the mirror lacked it."""
+    if not setting.stage.mirrored:
+        return 0
+    name, key = target
+    collection = group.collection(name)
+    bucket = group.bucket(key)
+    if setting.frozen and setting.frozen[0] <= bucket < setting.frozen[1]:
+        return await _level(group, setting, target)
+    if setting.home(bucket) != where:
+        return 0  # a leftover of before the home moved: its member drained then
+    home = group.sides[where]
+    return int(await converge(home, group.other(home), collection, key, setting))
+
+
+async def _level(group: OpenGroup, setting: Setting, target: Target) -> int:
+    """In a freeze: bring the older side up to the newer one."""
+    name, key = target
+    collection = group.collection(name)
+    source, target_side = group.sides[SOURCE], group.sides[TARGET]
+    on_source = await read_one(source, collection, key)
+    on_target = await read_one(target_side, collection, key)
+    if _stamp(on_source) >= _stamp(on_target):
+        newer, older_side = on_source, target_side
+    else:
+        newer, older_side = on_target, source
+    if newer is None:
+        return 0
+    return int(await put_if_older(older_side, mirror_write(collection, newer, setting)))
+
+
+def _stamp(stored: Stored | None) -> int:
+    return -1 if stored is None else (stored.stamp or 0)

@@ -1,0 +1,576 @@
+"""The route of a group under migration: every operation at the home of its key, then the mirror.
+
+Each operation is admitted for its buckets and works under the setting of that moment. What was read
+counts only if the lease is live after the answer; a commit only if its slot is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+from zlib import crc32
+
+from polystore.driver import (
+    Check,
+    Consistency,
+    QueryPage,
+    Refused,
+    Rejected,
+    Segment,
+    Stored,
+    Unprocessed,
+    Write,
+)
+from polystore.driver.keycodec import encode_key
+from polystore.driver.side import Side, read_all, read_one
+from polystore.effects import Both, Now
+from polystore.errors import (
+    Conflict,
+    Contention,
+    CursorExpired,
+    DeadlineExceeded,
+    InvalidRequest,
+    MixedHome,
+    OutcomeUnknown,
+    PolystoreError,
+    Throttled,
+    Unavailable,
+)
+from polystore.migration.compare import differs
+from polystore.migration.group import OpenGroup
+from polystore.migration.home import Fenced, commit
+from polystore.migration.latch import ALL, Ticket
+from polystore.migration.member import Incarnation
+from polystore.migration.mirror import mirror_write, put_if_older, settled
+from polystore.migration.pages import merged
+from polystore.migration.session import Session
+from polystore.migration.slots import BUSY, FREE, OWED, UNKNOWN, Slot
+from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
+from polystore.observe.counters import ACKNOWLEDGED, MIRRORED, PENDING, WOULD_REFUSE
+from polystore.queries import Position, QueryPlan
+from polystore.records import Record, Version
+from polystore.route.base import Decision, Page, Place, Put, ScannedPage, Seen, Verb, visible
+from polystore.route.bound import Bound
+from polystore.route.plain import (
+    RETRY,
+    PlainRoute,
+    Retry,
+    check_width,
+    decision_is_void,
+    pause,
+    unchanged,
+    version_of,
+)
+from polystore.values import Key
+
+T = TypeVar("T")
+_SEED = 0x5EED
+"""Start of the hash that picks shadow reads: another one than that of the buckets."""
+Suspect = tuple[str, Key]
+
+
+class MigratingRoute:
+    """Carries out the verbs of a group's collections in whatever stage the group is."""
+
+    def __init__(self, session: Session, suspect: Callable[[Suspect], None]) -> None:
+        self.session = session
+        self.group: OpenGroup = session.group
+        self._suspect = suspect
+
+    # -- the frame of every operation ---------------------------------------------------------
+
+    async def _under(
+        self,
+        buckets: tuple[int, int],
+        timeout: float,
+        attempt: Callable[[Ticket, Incarnation, float], Awaitable[T | Retry]],
+        place: Place,
+    ) -> T:
+        """Run attempts, each under a ticket of its own, until one of them counts."""
+        deadline = await Now() + timeout
+        tries = 0
+        while True:
+            await self._joined(deadline)
+            ticket = await self.session.latch.admit(buckets, deadline)
+            incarnation = self.session.incarnation
+            try:
+                if incarnation is None:
+                    continue  # shut out since it was admitted
+                result = await attempt(ticket, incarnation, deadline)
+                if not isinstance(result, Retry):
+                    return result
+            except Fenced:
+                self.session.lost(incarnation)  # type: ignore[arg-type]  # it was not None
+                continue
+            except (Contention, Throttled):
+                pass  # surely not applied
+            finally:
+                self.session.latch.release(ticket)
+            tries += 1
+            await pause(tries, deadline, *place)
+
+    async def _joined(self, deadline: float) -> None:
+        while self.session.incarnation is None:
+            if await Now() >= deadline:
+                raise DeadlineExceeded("could not join the fleet in time; nothing was done")
+            await self.session.join()
+            if self.session.incarnation is None:
+                await self.session.wait_joined(deadline)
+
+    def _range(self, keys: Sequence[Key]) -> tuple[int, int]:
+        buckets = [self.group.bucket(key) for key in keys]
+        return (min(buckets), max(buckets) + 1)
+
+    # -- reads --------------------------------------------------------------------------------
+
+    async def read(
+        self, bound: Bound, keys: Sequence[Key], consistency: Consistency, timeout: float
+    ) -> list[Record | None]:
+        """Records by key, in order; in dual-read compared with the mirror."""
+        if not keys:
+            return []
+
+        async def attempt(
+            ticket: Ticket, incarnation: Incarnation, deadline: float
+        ) -> list[Record | None] | Retry:
+            found = await self._read(ticket.setting, bound, keys, consistency)
+            if not await self.session.live(incarnation):
+                return RETRY
+            return [visible(stored) for stored in found]
+
+        return await self._under(self._range(keys), timeout, attempt, (bound, keys[0]))
+
+    async def _read(
+        self, setting: Setting, bound: Bound, keys: Sequence[Key], consistency: Consistency
+    ) -> list[Stored | None]:
+        collection = bound.collection
+        if setting.stage is not Stage.DUAL_READ:
+            return await read_all(self.group.sides[setting.home(0)], collection, keys, consistency)
+        shadowed = self._shadowed(setting, keys)
+        homes = {key: setting.home(self.group.bucket(key)) for key in keys}
+        asked = {
+            name: [k for k in keys if homes[k] == name or k in shadowed]
+            for name in self.group.sides
+        }
+        replies = await Both(
+            *(self._side(name, bound, asked[name], consistency, homes) for name in asked)
+        )
+        by_side = {
+            name: dict(zip(asked[name], reply, strict=True)) if reply is not None else None
+            for name, reply in zip(asked, replies, strict=True)
+        }
+        found = [(by_side[homes[key]] or {})[key] for key in keys]
+        for key, stored in zip(keys, found, strict=True):
+            mirror = by_side[self.group.other(self.group.sides[homes[key]]).name]
+            if key in shadowed and mirror is not None and differs(setting, stored, mirror[key]):
+                self._suspect((collection.name, key))
+        return found
+
+    async def _side(
+        self,
+        name: str,
+        bound: Bound,
+        keys: list[Key],
+        consistency: Consistency,
+        homes: dict[Key, str],
+    ) -> list[Stored | None] | None:
+        """One side's records; ``None`` where it failed and was only to be compared with."""
+        if not keys:
+            return []
+        try:
+            return await read_all(self.group.sides[name], bound.collection, keys, consistency)
+        except PolystoreError:
+            if name in (homes[key] for key in keys):
+                raise
+            self.session.counters.add("shadow-failed")
+            return None
+
+    def _shadowed(self, setting: Setting, keys: Sequence[Key]) -> frozenset[Key]:
+        if setting.shadow >= 100:
+            return frozenset(keys)
+        return frozenset(
+            key for key in keys if crc32(encode_key(key).encode(), _SEED) % 100 < setting.shadow
+        )
+
+    # -- writes -------------------------------------------------------------------------------
+
+    async def write(self, bound: Bound, key: Key, verb: Verb, timeout: float) -> Version | None:
+        """Decide on one record at its home, commit, and bring the mirror up to it."""
+        bucket = self.group.bucket(key)
+        tried = False
+
+        async def attempt(
+            ticket: Ticket, incarnation: Incarnation, deadline: float
+        ) -> Version | None | Retry:
+            nonlocal tried
+            again, tried = tried, True
+            setting = ticket.setting
+            if setting.stage.plain:
+                return await self._plain(setting, incarnation, bound, key, verb, again)
+            return await self._stamped(setting, incarnation, bound, key, verb, deadline)
+
+        return await self._under((bucket, bucket + 1), timeout, attempt, (bound, key))
+
+    async def _plain(
+        self,
+        setting: Setting,
+        incarnation: Incarnation,
+        bound: Bound,
+        key: Key,
+        verb: Verb,
+        again: bool,
+    ) -> Version | None | Retry:
+        route = self._plain_route(setting, incarnation)
+        bounds = self.group.bounds[bound.collection.name]
+        try:
+            return await route.attempt(bounds.during(setting.stage), key, verb, again=again)
+        except OutcomeUnknown:
+            await self._unanswered(incarnation)
+            raise
+
+    def _plain_route(self, setting: Setting, incarnation: Incarnation) -> PlainRoute:
+        """The route of a plain stage: the lease is looked at when a write is sent."""
+
+        async def before_write() -> None:
+            if not await self.session.live(incarnation):
+                raise Contention("the lease has run out")
+
+        side = self.group.sides[setting.home(0)]
+        observed = None
+        if setting.observe and side.name == SOURCE:
+            observed = self._observed
+        return PlainRoute(side, self.group.ids, before_write, observed)
+
+    def _observed(self, write: Write) -> None:
+        """In observe: count what the target could not hold, and let it pass."""
+        both = self.group.bounds[write.collection.name].both
+        try:
+            both.check_write(write)
+        except InvalidRequest as error:
+            self.session.counters.add(f"{WOULD_REFUSE}:{error.code}")
+
+    async def _unanswered(self, incarnation: Incarnation) -> None:
+        """A plain call without an answer may land later: remember until when [M: NO_QUARANTINE]."""
+        incarnation.unanswered_until = await Now() + self.group.config.quarantine
+
+    async def _stamped(
+        self,
+        setting: Setting,
+        incarnation: Incarnation,
+        bound: Bound,
+        key: Key,
+        verb: Verb,
+        deadline: float,
+    ) -> Version | None | Retry:
+        """One attempt of PROTOCOL.md 4."""
+        home = self.group.home(setting, key)
+        slot = await self._slot(incarnation, home, deadline)
+        state = FREE
+        try:
+            stored = await read_one(home, bound.collection, key)
+            if not await self.session.live(incarnation):
+                return RETRY
+            decision = verb.decide(visible(stored))
+            if decision_is_void(decision, stored):
+                return None
+            write = self._made(setting, bound, key, decision, stored)
+            state = UNKNOWN
+            applied = await commit(home, slot, self.group.ids, [write], (), deadline)
+            state = FREE
+            if not applied:
+                return RETRY
+            state = OWED
+            self.session.counters.add(ACKNOWLEDGED)
+            if await self._mirrored(setting, home, [write]):
+                state = FREE
+            return version_of(write)
+        except (Fenced, Contention, Unavailable):
+            state = FREE if state == UNKNOWN else state  # surely not applied
+            raise
+        finally:
+            incarnation.pools[home.name].give(slot, state)
+
+    async def _slot(self, incarnation: Incarnation, home: Side, deadline: float) -> Slot:
+        pool = incarnation.pools[home.name]
+        slot = pool.take()
+        if slot is None:
+            await self.session.grow(incarnation, home)
+            slot = await pool.take_by(deadline)
+        assert slot.state == BUSY
+        return slot
+
+    def _made(
+        self,
+        setting: Setting,
+        bound: Bound,
+        key: Key,
+        decision: Decision,
+        stored: Stored | None,
+    ) -> Write:
+        """The stamped write of a decision, checked against every side in play."""
+        fields = decision.fields if isinstance(decision, Put) else None
+        stamp = next_stamp(setting, stored)
+        write_id = self.group.ids.new()
+        write = Write(bound.collection, key, fields, unchanged(stored), write_id, stamp)
+        if fields is not None:
+            self.group.bounds[bound.collection.name].during(setting.stage).check_write(write)
+        return write
+
+    async def _mirrored(self, setting: Setting, home: Side, writes: Sequence[Write]) -> bool:
+        """Bring the mirror what was just committed; ``False`` leaves it to the background."""
+        if not setting.stage.mirrored:
+            return True
+        mirror = self.group.other(home)
+        ready = [
+            mirror_write(w.collection, Stored(w.key, w.fields, None, w.write_id, w.stamp), setting)
+            for w in writes
+        ]
+        try:
+            if len(ready) == 1:
+                await put_if_older(mirror, ready[0])
+            else:
+                outcomes = await mirror.write_many(ready)
+                for write, outcome in zip(ready, outcomes, strict=True):
+                    if isinstance(outcome, Refused) and not settled(write, outcome):
+                        await put_if_older(mirror, write)
+                    elif isinstance(outcome, Unprocessed):
+                        raise outcome.error
+        except PolystoreError:
+            self.session.counters.add(PENDING, len(ready))
+            return False
+        self.session.counters.add(MIRRORED, len(ready))
+        return True
+
+    # -- transactions -------------------------------------------------------------------------
+
+    async def look(self, place: Place, timeout: float) -> Seen:
+        """Read one record for a transaction, at its home."""
+        bound, key = place
+        bucket = self.group.bucket(key)
+
+        async def attempt(
+            ticket: Ticket, incarnation: Incarnation, deadline: float
+        ) -> Seen | Retry:
+            home = self.group.home(ticket.setting, key)
+            stored = await read_one(home, bound.collection, key)
+            if not await self.session.live(incarnation):
+                return RETRY
+            return Seen(home.name, stored)
+
+        return await self._under((bucket, bucket + 1), timeout, attempt, place)
+
+    async def commit(
+        self,
+        seen: Sequence[tuple[Place, Seen]],
+        writes: Sequence[tuple[Place, Decision]],
+        timeout: float,
+    ) -> list[Version | None]:
+        """Write all at one home if everything seen is still so."""
+        places = [place for place, _ in seen] + [place for place, _ in writes]
+        if not places:
+            return []
+        keys = [key for _, key in places]
+
+        async def attempt(
+            ticket: Ticket, incarnation: Incarnation, deadline: float
+        ) -> list[Version | None] | Retry:
+            setting = ticket.setting
+            homes = {setting.home(self.group.bucket(key)) for key in keys}
+            if len(homes) > 1:
+                raise MixedHome(
+                    "the keys of this transaction have different homes at this dial: declare a "
+                    "colocation key, or keep the dial at 0 or 100"
+                )
+            home = self.group.sides[homes.pop()]
+            if any(s.home != home.name for _, s in seen):
+                raise Conflict("the home has moved since the transaction read; nothing was written")
+            inner = [
+                ((self._bound(setting, bound), key), decision) for (bound, key), decision in writes
+            ]
+            if setting.stage.plain:
+                route = self._plain_route(setting, incarnation)
+                try:
+                    return await route.commit(seen, inner, deadline - await Now())
+                except OutcomeUnknown:
+                    await self._unanswered(incarnation)
+                    raise
+            if not writes:
+                return await self._checked(setting, incarnation, home, seen)
+            return await self._committed(setting, incarnation, home, seen, inner, deadline)
+
+        return await self._under(self._range(keys), timeout, attempt, places[0])
+
+    def _bound(self, setting: Setting, bound: Bound) -> Bound:
+        return self.group.bounds[bound.collection.name].during(setting.stage)
+
+    async def _checked(
+        self,
+        setting: Setting,
+        incarnation: Incarnation,
+        home: Side,
+        seen: Sequence[tuple[Place, Seen]],
+    ) -> list[Version | None] | Retry:
+        """A read transaction: a commit of checks alone."""
+        if len(seen) > 1:
+            checks = [Check(b.collection, k, unchanged(s.stored)) for (b, k), s in seen]
+            check_width([p for p, _ in seen], (), len(checks), spare=0)
+            outcome = await home.commit((), checks)
+            if isinstance(outcome, Rejected):
+                raise Conflict("something that the transaction read has changed")
+        return [] if await self.session.live(incarnation) else RETRY
+
+    async def _committed(
+        self,
+        setting: Setting,
+        incarnation: Incarnation,
+        home: Side,
+        seen: Sequence[tuple[Place, Seen]],
+        writes: Sequence[tuple[Place, Decision]],
+        deadline: float,
+    ) -> list[Version | None] | Retry:
+        known = {(b.collection.name, k): s.stored for (b, k), s in seen}
+        made = await self._all_made(setting, home, known, writes)
+        written = {(w.collection.name, w.key) for w in made}
+        checks = [
+            Check(b.collection, k, unchanged(s.stored))
+            for (b, k), s in seen
+            if (b.collection.name, k) not in written
+        ]
+        check_width([p for p, _ in writes], made, len(checks), spare=1)
+        slot = await self._slot(incarnation, home, deadline)
+        state = UNKNOWN
+        try:
+            applied = await commit(home, slot, self.group.ids, made, checks, deadline)
+            state = FREE
+            if not applied:
+                raise Conflict("something that the transaction read has changed")
+            state = OWED
+            self.session.counters.add(ACKNOWLEDGED, len(made))
+            if await self._mirrored(setting, home, made):
+                state = FREE
+            versions = {(w.collection.name, w.key): version_of(w) for w in made}
+            return [versions.get((b.collection.name, k)) for (b, k), _ in writes]
+        except (Fenced, Contention, Unavailable):
+            state = FREE if state == UNKNOWN else state  # surely not applied
+            raise
+        finally:
+            incarnation.pools[home.name].give(slot, state)
+
+    async def _all_made(
+        self,
+        setting: Setting,
+        home: Side,
+        known: dict[tuple[str, Key], Stored | None],
+        writes: Sequence[tuple[Place, Decision]],
+    ) -> list[Write]:
+        """The stamped writes of a transaction; what it writes unseen is read for its stamp."""
+        made = []
+        for (bound, key), decision in writes:
+            name = (bound.collection.name, key)
+            stored = known[name] if name in known else await read_one(home, bound.collection, key)
+            if not decision_is_void(decision, stored):
+                made.append(self._made(setting, bound, key, decision, stored))
+            elif name not in known:
+                known[name] = stored
+        return made
+
+    # -- queries and scans --------------------------------------------------------------------
+
+    async def query(
+        self, bound: Bound, plan: QueryPlan, after: Position | None, limit: int, timeout: float
+    ) -> Page:
+        """One page from the home; from both sides, merged, where homes are mixed."""
+        buckets = self._buckets(plan)
+
+        async def attempt(
+            ticket: Ticket, incarnation: Incarnation, deadline: float
+        ) -> Page | Retry:
+            setting = ticket.setting
+            homes = sorted({setting.home(buckets[0]), setting.home(buckets[1] - 1)})
+            pages = await Both(*(self._page(h, bound, plan, after, limit) for h in homes))
+            if not await self.session.live(incarnation):
+                return RETRY
+            if len(pages) == 1:
+                records = [r for r in map(visible, pages[0].records) if r is not None]
+                return Page(records, pages[0].next)
+            for home, page in zip(homes, pages, strict=True):
+                page.records = [
+                    s for s in page.records if setting.home(self.group.bucket(s.key)) == home
+                ]
+            return merged(plan, pages, limit)
+
+        return await self._under(buckets, timeout, attempt, (bound, ()))
+
+    async def _page(
+        self, side: str, bound: Bound, plan: QueryPlan, after: Position | None, limit: int
+    ) -> QueryPage:
+        return await self.group.sides[side].query(bound.collection, plan, after, limit)
+
+    def _buckets(self, plan: QueryPlan) -> tuple[int, int]:
+        """The buckets that a query may touch: one, where its key prefix decides."""
+        colocate = self.group.config.colocate
+        if plan.index is None and colocate is not None and len(plan.equals) >= colocate:
+            bucket = self.group.bucket(tuple(plan.equals))
+            return (bucket, bucket + 1)
+        return ALL
+
+    async def scan(
+        self, bound: Bound, cursor: str | None, limit: int, timeout: float
+    ) -> ScannedPage:
+        """One page of a scan.
+
+        Each key is taken from the side that was its home when the scan began: while both sides are
+        in play, each of them has it. When a side goes, a scan on it ends with CursorExpired.
+        """
+        collection = bound.collection
+
+        async def attempt(
+            ticket: Ticket, incarnation: Incarnation, deadline: float
+        ) -> ScannedPage | Retry:
+            name, moved, native = _scan_start(ticket.setting, cursor)
+            if not _in_play(ticket.setting, name):
+                raise CursorExpired(
+                    f"this scan began on the {name}, which is out of play: start it again",
+                    collection=collection.name,
+                )
+            page = await self.group.sides[name].scan(collection, Segment(), native, limit)
+            if not await self.session.live(incarnation):
+                return RETRY
+            records = [
+                record
+                for record in map(visible, page.records)
+                if record is not None
+                and (self.group.bucket(record.key) < moved) == (name == TARGET)
+            ]
+            return ScannedPage(records, _scan_rest(name, moved, page.cursor))
+
+        return await self._under(ALL, timeout, attempt, (bound, ()))
+
+
+def next_stamp(setting: Setting, stored: Stored | None) -> int:
+    """The stamp of the next commit on a record: one more, and above the start of this run."""
+    floor = setting.floor()
+    stamp = floor if stored is None or stored.stamp is None else max(stored.stamp, floor)
+    return stamp + 1
+
+
+def _scan_start(setting: Setting, cursor: str | None) -> tuple[str, int, str | None]:
+    """Side, moved buckets and native cursor that a scan goes on with."""
+    if cursor is None:
+        whole = setting.home(0) == setting.home(BUCKETS - 1) == TARGET
+        moved = BUCKETS if whole else setting.moved
+        return (SOURCE if moved < BUCKETS else TARGET, moved, None)
+    side, moved_text, rest = cursor.split(":", 2)
+    return (side, int(moved_text), rest or None)
+
+
+def _scan_rest(side: str, moved: int, cursor: str | None) -> str | None:
+    """The cursor after a page: within this side, then on the target, then none."""
+    if cursor is not None:
+        return f"{side}:{moved}:{cursor}"
+    return f"{TARGET}:{moved}:" if side == SOURCE and moved > 0 else None
+
+
+def _in_play(setting: Setting, side: str) -> bool:
+    """Whether a side still has every record: as a home, or as a mirror."""
+    return setting.stage.mirrored or side in setting.homes()

@@ -1,0 +1,322 @@
+"""A process's part in the fleet: joining, its lease, acknowledging, draining, leaving.
+
+One task of the process runs :meth:`Session.run`; operations of the application go through the
+latch. What they share is guarded by one signal and never held over a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from polystore.driver.side import Side
+from polystore.effects import Changed, Now, Signal, Sleep
+from polystore.errors import ConfigError, OutcomeUnknown, PolystoreError
+from polystore.migration.group import OpenGroup
+from polystore.migration.home import Fenced, resolve
+from polystore.migration.latch import ALL, Latch
+from polystore.migration.member import ACTIVE, Incarnation, Member, add_slots, first_record, update
+from polystore.migration.mirror import converge
+from polystore.migration.slots import FREE, OWED, UNKNOWN, Slot
+from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, affected
+from polystore.observe import Counters
+from polystore.values import Fields
+
+SLOTS_AT_START = 2
+"""Slots that a member makes at first on each home (PROTOCOL.md 3.7)."""
+
+MOST_SLOTS = 64
+"""Most slots of one member on one side: more operations than that wait for one."""
+
+DRAIN_SECONDS = 1.0
+"""How long operations are kept waiting for one attempt at an acknowledgement."""
+
+
+class Session:
+    """One process in the fleet of one group.
+
+    Args:
+        group: the open group.
+        signal: guards and announces what the tasks of this process share.
+        identity: makes the id of each incarnation.
+        about: who this is, for people: host, process id, version.
+    """
+
+    def __init__(
+        self, group: OpenGroup, signal: Signal, identity: Callable[[], str], about: Fields
+    ) -> None:
+        self.group = group
+        self.signal = signal
+        self.latch = Latch(signal)
+        self.counters = Counters()
+        self.incarnation: Incarnation | None = None
+        self._identity = identity
+        self._about = about
+        self._closing = False
+        self._joining = False
+
+    # -- joining and leaving ------------------------------------------------------------------
+
+    async def join(self) -> None:
+        """Become a member, under the newest setting; does nothing if this process is one.
+
+        Raises:
+            ConfigError: the control store was never prepared.
+            PolystoreError: a store cannot be reached; this process is no member.
+        """
+        with self.signal:
+            if self.incarnation is not None or self._joining:
+                return
+            self._joining = True
+        try:
+            incarnation = await self._joined()
+            with self.signal:
+                self.incarnation = incarnation
+            self.latch.serve(incarnation.setting)
+        finally:
+            with self.signal:
+                self._joining = False
+                self.signal.notify()
+
+    async def wait_joined(self, deadline: float) -> None:
+        """Wait while another task of this process is joining, at most to ``deadline``."""
+        left = deadline - await Now()
+        await Changed(self.signal, lambda: not self._joining, max(left, 0.0))
+
+    async def _joined(self) -> Incarnation:
+        ledger = self.group.ledger
+        while True:
+            setting = await ledger.setting()
+            sent = await Now()
+            id_ = self._identity()
+            record = await ledger.put("member/" + id_, first_record(setting, self._about), None)
+            if record is None:
+                continue  # an id that was used before
+            incarnation = Incarnation(id_, record, setting, self.signal)
+            incarnation.lease_until = sent + self.group.config.lease
+            try:
+                while True:  # the newest setting must be the acknowledged one [M: JOIN_BLIND]
+                    await self._prepare(incarnation, incarnation.setting)
+                    newest = await ledger.setting()
+                    if newest.epoch == incarnation.setting.epoch:
+                        return incarnation
+                    await self._say_acked(incarnation, newest)
+            except Fenced:
+                continue
+
+    async def leave(self) -> None:
+        """Stop taking part: finish, converge, remove slots and member record.
+
+        Raises:
+            PolystoreError: something is still owed; the member stays, and will be recovered.
+        """
+        self._closing = True
+        incarnation = self.incarnation
+        if incarnation is None:
+            return
+        self.latch.stop(ALL)
+        await self.latch.idle_within(ALL, self.group.config.call_timeout)
+        if not await self._settle(incarnation):
+            raise OutcomeUnknown("the mirror still lacks writes: another process will recover them")
+        with self.signal:
+            self.incarnation = None
+        try:
+            await update(self.group.ledger, incarnation, lambda f: {**f, "state": "recovered"})
+        except Fenced:
+            return  # closed by somebody, who removes what is left
+
+    def lost(self, incarnation: Incarnation) -> None:
+        """This incarnation has been shut out: admit nothing until the process has rejoined."""
+        with self.signal:
+            if self.incarnation is incarnation:
+                self.incarnation = None
+                self.latch.serve(None)
+                self.counters.add("rejoined")
+
+    # -- the lease ----------------------------------------------------------------------------
+
+    async def live(self, incarnation: Incarnation) -> bool:
+        """Whether what was just read counts: looked at *after* the answer came [M: NO_LEASE]."""
+        if not incarnation.setting.stage.leased or await Now() < incarnation.lease_until:
+            return True
+        await self.refresh(incarnation)
+        return False
+
+    async def refresh(self, incarnation: Incarnation) -> None:
+        """Extend the lease, counted from before the refresh was sent."""
+
+        def beat(fields: Fields) -> Fields:
+            old = fields["beat"]
+            assert type(old) is int
+            return {**fields, **self.counters.snapshot(), "beat": old + 1}
+
+        sent = await Now()
+        try:
+            await update(self.group.ledger, incarnation, beat)
+        except Fenced:
+            self.lost(incarnation)
+            return
+        incarnation.lease_until = sent + self.group.config.lease
+
+    # -- the task -----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Poll, refresh, acknowledge, pass barriers, until the process leaves."""
+        config = self.group.config
+        refreshed = float("-inf")
+        while not self._closing:
+            incarnation = self.incarnation
+            pause = config.poll
+            try:
+                if incarnation is None:
+                    await self.join()
+                    incarnation = self.incarnation
+                    refreshed = await Now()
+                if incarnation is not None:
+                    now = await Now()
+                    if now - refreshed >= config.lease / 3:
+                        await self.refresh(incarnation)
+                        refreshed = now
+                    pause = await self.tick(incarnation)
+                    if incarnation.setting.stage is Stage.DETACHED:
+                        return
+            except PolystoreError:
+                self.counters.add("polls_failed")
+            await Sleep(min(pause, config.lease / 3))
+
+    async def tick(self, incarnation: Incarnation) -> float:
+        """Look at the own member record and do what it asks for; seconds to the next look."""
+        config = self.group.config
+        stored = await self.group.ledger.get(incarnation.item)
+        if stored is None or stored.fields is None or stored.fields["state"] != ACTIVE:
+            self.lost(incarnation)
+            return 0.0
+        member = Member.of(stored)
+        try:
+            if member.announced > incarnation.setting.epoch:
+                await self.acknowledge(incarnation, await self.group.ledger.setting())
+            if member.asked > member.barrier:
+                await self._pass_barrier(incarnation, member.asked)
+        except Fenced:
+            self.lost(incarnation)
+            return 0.0
+        if not member.fast and incarnation.unsettled():
+            await self._settle(incarnation)
+        return config.fast_poll if member.fast else config.poll
+
+    async def _pass_barrier(self, incarnation: Incarnation, barrier: int) -> None:
+        """Converge what was recorded before now, then say so."""
+        running = self.latch.running()
+        if await self.latch.ended_within(running, DRAIN_SECONDS) and await self._settle(
+            incarnation
+        ):
+            await update(self.group.ledger, incarnation, lambda f: {**f, "barrier": barrier})
+
+    # -- acknowledging ------------------------------------------------------------------------
+
+    async def acknowledge(self, incarnation: Incarnation, new: Setting) -> bool:
+        """Stop, finish, converge, say so, go on under ``new`` [M: NO_DRAIN]; whether it was done.
+
+        A backlog, or an answer that is still missing, withholds the acknowledgement: the
+        operations go on under the old setting, and the next look tries again.
+
+        Raises:
+            Fenced: the member has been closed.
+        """
+        old = incarnation.setting
+        if new.epoch <= old.epoch or not await self._settle(incarnation):
+            return new.epoch <= old.epoch
+        if _leaves_plain_source(old, new) and await Now() < incarnation.unanswered_until:
+            return False
+        await self._prepare(incarnation, new)
+        buckets = affected(old, new)
+        done = False
+        if buckets is not None:
+            self.latch.stop(buckets)
+        try:
+            done = buckets is None or (
+                await self.latch.idle_within(buckets, DRAIN_SECONDS)
+                and await self._settle(incarnation)
+            )
+            if done and _leaves_plain_source(old, new):
+                done = await Now() >= incarnation.unanswered_until
+            if done:
+                await self._say_acked(incarnation, new)
+        finally:
+            if self.incarnation is incarnation:
+                self.latch.serve(incarnation.setting)
+        return done
+
+    async def _say_acked(self, incarnation: Incarnation, new: Setting) -> None:
+        await update(self.group.ledger, incarnation, lambda f: {**f, "acked": new.epoch})
+        incarnation.setting = new
+
+    async def _prepare(self, incarnation: Incarnation, setting: Setting) -> None:
+        """Make the slots that ``setting`` needs; those it may need later where that is possible."""
+        for side in self.group.sides.values():
+            if incarnation.pools[side.name].slots:
+                continue
+            if _needs_slots(setting, side.name):
+                await add_slots(self.group.ledger, incarnation, side, SLOTS_AT_START)
+            elif setting.stage is Stage.DUAL_READ:
+                try:
+                    await add_slots(self.group.ledger, incarnation, side, SLOTS_AT_START)
+                except ConfigError:
+                    raise
+                except PolystoreError:  # no start, read or write waits for a mirror that is down
+                    self.counters.add("slots_postponed")
+
+    async def grow(self, incarnation: Incarnation, home: Side) -> None:
+        """Make as many more slots on a side as there are, up to the most."""
+        have = len(incarnation.pools[home.name].slots)
+        more = min(max(have, SLOTS_AT_START), MOST_SLOTS - have)
+        if more > 0 and not self.latch.draining:
+            await add_slots(self.group.ledger, incarnation, home, more)
+
+    # -- settling -----------------------------------------------------------------------------
+
+    async def _settle(self, incarnation: Incarnation) -> bool:
+        """Resolve and converge what slots still owe; whether nothing is owed any more."""
+        for slot in incarnation.unsettled():
+            try:
+                await self.settle(incarnation, slot)
+            except PolystoreError:
+                return False
+        return True
+
+    async def settle(self, incarnation: Incarnation, slot: Slot) -> None:
+        """Find out about a lost answer, and bring the mirror what the slot's intent names.
+
+        Raises:
+            PolystoreError: a store does not answer; the slot stays as it is.
+            Fenced: the slot is closed: whoever closed it does the rest.
+        """
+        setting = incarnation.setting
+        if slot.state == UNKNOWN:
+            home = self.group.sides[slot.home]
+            deadline = await Now() + self.group.config.call_timeout
+            try:
+                applied = await resolve(home, slot, self.group.ids, deadline)
+            except Fenced:
+                applied = False
+            slot.state = OWED if applied else FREE
+        if slot.state == OWED and setting.stage.mirrored:
+            for name, key in slot.intent:
+                home = self.group.sides[slot.home]
+                collection = self.group.collection(name)
+                if await converge(home, self.group.other(home), collection, key, setting):
+                    self.counters.add("mirrored_late")
+        incarnation.pools[slot.home].give(slot, FREE)
+
+
+def _leaves_plain_source(old: Setting, new: Setting) -> bool:
+    return old.stage in (Stage.SOURCE_ONLY, Stage.ARMED) and not new.stage.plain
+
+
+def _needs_slots(setting: Setting, side: str) -> bool:
+    if setting.stage.plain:
+        return False
+    if setting.frozen is not None:
+        return True
+    if setting.stage is Stage.DUAL_READ:
+        return setting.moved < BUCKETS if side == SOURCE else setting.moved > 0
+    return side == (TARGET if setting.stage is Stage.TARGET_ONLY else SOURCE)

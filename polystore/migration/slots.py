@@ -1,0 +1,152 @@
+"""Slots: small records at the home that fence a process's commits and say what they touched.
+
+A slot is one record of :data:`~polystore.migration.ledger.SLOTS`, owned by one incarnation of one
+process and used by one attempt at a time. Each commit carries it: "open, and as I left it". Closing
+it stops its owner and its late calls for ever [M: NO_FENCE]. Its intent names the keys that the
+last attempt may have committed and the mirror may not have [M: INTENT_LATE, INTENT_ONE].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from polystore.driver import Stored, Token, Unchanged, Write
+from polystore.effects import Changed, Now, Signal
+from polystore.errors import DeadlineExceeded
+from polystore.migration.ledger import SLOTS
+from polystore.values import Fields, Key
+
+Target = tuple[str, Key]
+"""A key to converge: name of its collection, and the key."""
+
+FREE, BUSY, OWED, UNKNOWN = "free", "busy", "owed", "unknown"
+"""States of a slot in its owner's memory: ready for use; used by an attempt that is running; its
+intent not yet on the mirror; its last commit without an answer."""
+
+
+@attrs.define(eq=False)
+class Slot:
+    """One slot as its owner knows it.
+
+    Attributes:
+        home: name of the side that it lies on.
+        member: incarnation that owns it.
+        index: its number on that side.
+        seq: how often it was committed or bumped; the next attempt's number.
+        token: compares the state that the owner left it in.
+        state: ``free``, ``busy``, ``owed`` or ``unknown``.
+        intent: keys of the last attempt, while the mirror may lack them.
+    """
+
+    home: str
+    member: str
+    index: int
+    seq: int
+    token: Token
+    state: str = FREE
+    intent: tuple[Target, ...] = ()
+
+    def attempt(self, targets: Sequence[Target], write_id: str) -> Write:
+        """The write that a commit of these keys carries: it lasts only in an open, unmoved slot."""
+        fields = slot_fields(self.member, self.index, self.seq + 1, targets, self.seq)
+        return self._write(fields, write_id)
+
+    def bump(self, write_id: str) -> Write:
+        """The write that makes sure that attempt ``seq`` never commits, if it has not."""
+        fields = slot_fields(self.member, self.index, self.seq + 1, (), -1)
+        return self._write(fields, write_id)
+
+    def _write(self, fields: Fields, write_id: str) -> Write:
+        return Write(SLOTS, (self.member, self.index), fields, Unchanged(self.token), write_id)
+
+
+def slot_fields(
+    member: str, index: int, seq: int, targets: Iterable[Target], attempt: int
+) -> Fields:
+    """A slot record: ``seq``, whether it is closed, and the intent of an attempt (-1: of none)."""
+    return {
+        "member": member,
+        "slot": index,
+        "seq": seq,
+        "closed": False,
+        "attempt": attempt,
+        "intent": [[name, *key] for name, key in targets],
+    }
+
+
+@attrs.frozen
+class SlotRecord:
+    """What a slot record says."""
+
+    closed: bool
+    seq: int
+    attempt: int
+    intent: tuple[Target, ...]
+
+    @classmethod
+    def of(cls, stored: Stored) -> SlotRecord:
+        """Read a stored slot."""
+        fields = stored.fields
+        assert fields is not None
+        intent = fields["intent"]
+        assert isinstance(intent, list)
+        targets = tuple((str(name), tuple(key)) for name, *key in intent)  # type: ignore[misc,union-attr]
+        seq, attempt = fields["seq"], fields["attempt"]
+        assert type(seq) is int
+        assert type(attempt) is int
+        return cls(bool(fields["closed"]), seq, attempt, targets)
+
+
+class Pool:
+    """The slots of one incarnation on one side."""
+
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+        self.slots: list[Slot] = []
+
+    def add(self, slots: Iterable[Slot]) -> None:
+        """Take new slots into use."""
+        with self._signal:
+            self.slots.extend(slots)
+            self._signal.notify()
+
+    def take(self) -> Slot | None:
+        """A free slot, now busy; ``None`` if there is none."""
+        with self._signal:
+            for slot in self.slots:
+                if slot.state == FREE:
+                    slot.state = BUSY
+                    return slot
+        return None
+
+    def give(self, slot: Slot, state: str) -> None:
+        """The attempt has ended; the slot is ``free``, ``owed`` or ``unknown`` from now on."""
+        with self._signal:
+            slot.state = state
+            if state == FREE:
+                slot.intent = ()
+            self._signal.notify()
+
+    async def take_by(self, deadline: float) -> Slot:
+        """Wait for a free slot.
+
+        Raises:
+            DeadlineExceeded: all stay in use, as when the mirror is down; nothing was written.
+        """
+        while True:
+            slot = self.take()
+            if slot is not None:
+                return slot
+            left = deadline - await Now()
+            if left <= 0 or not await Changed(self._signal, self._any_free, left):
+                raise DeadlineExceeded("no slot is free: the mirror may be down; nothing was done")
+
+    def unsettled(self) -> list[Slot]:
+        """Slots whose intent the mirror may lack, or whose outcome is unknown."""
+        with self._signal:
+            return [slot for slot in self.slots if slot.state in (OWED, UNKNOWN)]
+
+    def _any_free(self) -> bool:
+        return any(slot.state == FREE for slot in self.slots)

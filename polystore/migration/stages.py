@@ -1,0 +1,253 @@
+"""Stages, buckets and settings: where each key has its home. Pure.
+
+A setting is what one epoch says. Members act only on a setting that they acknowledged, and two
+members are never more than one epoch apart, so only neighbours in this file ever meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from zlib import crc32
+
+import attrs
+
+from polystore.driver.keycodec import encode_key
+from polystore.errors import IllegalEdge
+from polystore.values import Fields, Key
+
+BUCKETS = 256
+"""How many buckets a group has (PROTOCOL.md 1)."""
+
+STAMP_RUN = 40
+"""A stamp is ``run << STAMP_RUN`` plus a counter (PROTOCOL.md 1)."""
+
+SOURCE, TARGET = "source", "target"
+
+
+class Stage(Enum):
+    """Where a migration stands. ``ARMED`` is source-only under a lease, on the way to prepare."""
+
+    SOURCE_ONLY = "source-only"
+    ARMED = "armed"
+    PREPARE = "prepare"
+    DUAL_WRITE = "dual-write"
+    DUAL_READ = "dual-read"
+    TARGET_ONLY = "target-only"
+    CLEAN = "clean"
+    DETACHED = "detached"
+
+    @property
+    def plain(self) -> bool:
+        """Whether writes carry no stamp and no slot."""
+        return self in _PLAIN
+
+    @property
+    def leased(self) -> bool:
+        """Whether reads need a live lease."""
+        return self not in (Stage.SOURCE_ONLY, Stage.DETACHED)
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether a home commit is followed by a write to the mirror."""
+        return self in (Stage.DUAL_WRITE, Stage.DUAL_READ)
+
+
+_PLAIN = frozenset({Stage.SOURCE_ONLY, Stage.ARMED, Stage.CLEAN, Stage.DETACHED})
+_ORDER = list(Stage)
+
+
+@attrs.frozen(kw_only=True)
+class Setting:
+    """What one epoch says.
+
+    Attributes:
+        run: number of this migration of the group; 0 before the first start.
+        epoch: only grows.
+        stage: the stage.
+        moved: buckets ``0 … moved - 1`` have their home on the target (in dual-read).
+        frozen: buckets ``lo … hi - 1`` that are changing homes, as ``(lo, hi)``; or ``None``.
+        barrier: number of the newest barrier.
+        shadow: share of the reads in dual-read that are compared, 0 to 100 %.
+        observe: whether source-only counts what the target would refuse.
+        copied: epoch in which the copy that counts began; 0 for none.
+        turned: epoch of the last change of a home; 0 for none.
+        verified: epoch of the last complete verification without open differences; 0 for none.
+    """
+
+    run: int = 0
+    epoch: int = 0
+    stage: Stage = Stage.SOURCE_ONLY
+    moved: int = 0
+    frozen: tuple[int, int] | None = None
+    barrier: int = 0
+    shadow: int = 100
+    observe: bool = True
+    copied: int = 0
+    turned: int = 0
+    verified: int = 0
+
+    def home(self, bucket: int) -> str:
+        """Name of the side that decides for the keys of a bucket (while frozen: decided last)."""
+        if _ORDER.index(self.stage) >= _ORDER.index(Stage.TARGET_ONLY):
+            return TARGET
+        return TARGET if self.stage is Stage.DUAL_READ and bucket < self.moved else SOURCE
+
+    def homes(self) -> frozenset[str]:
+        """The sides that are home of at least one bucket."""
+        return frozenset((self.home(0), self.home(BUCKETS - 1)))
+
+    def floor(self) -> int:
+        """The smallest stamp of this run: what the copier gives to unstamped records."""
+        return self.run << STAMP_RUN
+
+    def dial(self) -> float:
+        """Share of the buckets whose home is the target, in %."""
+        return 100.0 * self.moved / BUCKETS
+
+    def to_fields(self) -> Fields:
+        """The setting as fields of the control record."""
+        lo, hi = self.frozen or (0, 0)
+        return {
+            "run": self.run, "epoch": self.epoch, "stage": self.stage.value,
+            "moved": self.moved, "frozen_from": lo, "frozen_to": hi, "barrier": self.barrier,
+            "shadow": self.shadow, "observe": self.observe, "copied": self.copied,
+            "turned": self.turned, "verified": self.verified,
+        }  # fmt: skip
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, object]) -> Setting:
+        """The setting that a control record holds."""
+
+        def number(name: str) -> int:
+            value = fields[name]
+            assert type(value) is int, name
+            return value
+
+        lo, hi = number("frozen_from"), number("frozen_to")
+        return cls(
+            run=number("run"), epoch=number("epoch"), stage=Stage(fields["stage"]),
+            moved=number("moved"), frozen=(lo, hi) if hi > lo else None,
+            barrier=number("barrier"), shadow=number("shadow"), observe=bool(fields["observe"]),
+            copied=number("copied"), turned=number("turned"), verified=number("verified"),
+        )  # fmt: skip
+
+
+def bucket_of(key: Key, colocate: int | None) -> int:
+    """The bucket of a key: a stable hash of its colocation key.
+
+    Args:
+        colocate: how many leading key parts decide; ``None`` for all.
+    """
+    return crc32(encode_key(key[:colocate]).encode()) % BUCKETS
+
+
+def moved_at(percent: float) -> int:
+    """How many buckets have moved at a dial of so many percent: ⌈256 · percent / 100⌉."""
+    if not 0 <= percent <= 100:
+        raise IllegalEdge(f"the dial goes from 0 to 100 %, not {percent:g}")
+    return -int(-BUCKETS * percent // 100)
+
+
+def affected(old: Setting, new: Setting) -> tuple[int, int] | None:
+    """Buckets whose operations a member must finish before it acknowledges ``new``.
+
+    Everything where the stage changes, else what freezes or thaws; ``None`` for nothing.
+    """
+    if old.stage is not new.stage or old.run != new.run:
+        return (0, BUCKETS)
+    touched = [r for r in (old.frozen, new.frozen) if r is not None]
+    if old.moved != new.moved:
+        touched.append((min(old.moved, new.moved), max(old.moved, new.moved)))
+    return (min(lo for lo, _ in touched), max(hi for _, hi in touched)) if touched else None
+
+
+_FORWARD = {
+    Stage.ARMED: Stage.PREPARE,
+    Stage.PREPARE: Stage.DUAL_WRITE,
+    Stage.DUAL_WRITE: Stage.DUAL_READ,
+    Stage.DUAL_READ: Stage.TARGET_ONLY,
+    Stage.TARGET_ONLY: Stage.CLEAN,
+    Stage.CLEAN: Stage.DETACHED,
+}
+_BACKWARD = {
+    Stage.ARMED: Stage.SOURCE_ONLY,
+    Stage.PREPARE: Stage.ARMED,
+    Stage.DUAL_WRITE: Stage.PREPARE,
+    Stage.DUAL_READ: Stage.DUAL_WRITE,
+}
+
+
+def after(setting: Setting, stage: Stage) -> Setting:
+    """The setting of the next epoch with another stage.
+
+    Raises:
+        IllegalEdge: the two are no neighbours, or the dial or a freeze is in the way.
+    """
+    here = setting.stage
+    if setting.frozen is not None:
+        raise IllegalEdge("buckets are frozen: finish or abort the dial step first")
+    starts = here is Stage.SOURCE_ONLY and stage is Stage.ARMED
+    if not starts and stage not in (_FORWARD.get(here), _BACKWARD.get(here)):
+        raise IllegalEdge(f"there is no way from {here.value} to {stage.value}")
+    if here is Stage.DUAL_READ:
+        wanted = BUCKETS if stage is Stage.TARGET_ONLY else 0
+        if setting.moved != wanted:
+            raise IllegalEdge(
+                f"{here.value} → {stage.value} needs the dial at {100 * wanted // BUCKETS} %, "
+                f"it is at {setting.dial():g} %"
+            )
+    new = attrs.evolve(setting, stage=stage, epoch=setting.epoch + 1)
+    if starts:
+        return attrs.evolve(new, run=setting.run + 1, moved=0, copied=0, turned=0, verified=0)
+    if here is Stage.PREPARE and stage is Stage.DUAL_WRITE:
+        return attrs.evolve(new, copied=new.epoch, verified=0)
+    return attrs.evolve(new, verified=0)
+
+
+def next_stage(stage: Stage) -> Stage:
+    """The stage after this one. Raises IllegalEdge where there is none."""
+    if stage is Stage.SOURCE_ONLY:
+        raise IllegalEdge("no migration has been started: use start")
+    if stage not in _FORWARD:
+        raise IllegalEdge(f"{stage.value} is the last stage")
+    return _FORWARD[stage]
+
+
+def previous_stage(stage: Stage) -> Stage:
+    """The stage before this one. Raises IllegalEdge where nothing leads back."""
+    if stage not in _BACKWARD:
+        raise IllegalEdge(f"nothing leads back from {stage.value}")
+    return _BACKWARD[stage]
+
+
+def frozen_step(setting: Setting, goal: int, width: int) -> Setting:
+    """The next epoch of a dial movement towards ``goal`` moved buckets: a freeze of a few.
+
+    Args:
+        width: most buckets to freeze at a time.
+    """
+    if setting.stage is not Stage.DUAL_READ:
+        raise IllegalEdge(f"the dial moves in dual-read only, this is {setting.stage.value}")
+    if setting.frozen is not None:
+        raise IllegalEdge("buckets are frozen already")
+    if goal > setting.moved:
+        frozen = (setting.moved, min(goal, setting.moved + width))
+    else:
+        frozen = (max(goal, setting.moved - width), setting.moved)
+    return attrs.evolve(setting, epoch=setting.epoch + 1, frozen=frozen)
+
+
+def thawed(setting: Setting) -> Setting:
+    """The next epoch after a freeze that all acknowledged: the frozen buckets have the new home."""
+    if setting.frozen is None:
+        raise IllegalEdge("nothing is frozen")
+    lo, hi = setting.frozen
+    moved = hi if setting.moved == lo else lo
+    epoch = setting.epoch + 1
+    return attrs.evolve(setting, epoch=epoch, frozen=None, moved=moved, turned=epoch)
+
+
+def aborted(setting: Setting) -> Setting:
+    """The next epoch after a freeze that is given up: the home stays where it was."""
+    return attrs.evolve(setting, epoch=setting.epoch + 1, frozen=None)

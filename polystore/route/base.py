@@ -1,0 +1,128 @@
+"""What a route offers to the verbs of a store, whichever stage it is in.
+
+A verb is a pure decision about one record, or a set of reads and writes; the route carries it out
+at the home of the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import attrs
+
+from polystore.driver import Consistency, Stored
+from polystore.queries import Position, QueryPlan
+from polystore.records import Record, Version
+from polystore.route.bound import Bound, shown
+from polystore.values import Fields, Key
+
+
+@attrs.frozen
+class Put:
+    """Decision: the record becomes ``fields``."""
+
+    fields: Fields
+
+
+@attrs.frozen
+class Delete:
+    """Decision: the record goes away."""
+
+
+DELETE = Delete()
+Decision: TypeAlias = Put | Delete
+Decide: TypeAlias = Callable[[Record | None], Decision]
+"""Decides on the record as it is (``None``: there is none). Raises Conflict to refuse."""
+
+
+@attrs.frozen
+class Verb:
+    """One write: how it decides, and what it needs to know first.
+
+    Attributes:
+        decide: the decision.
+        blind: it decides the same whatever is there: nothing need be read for it.
+        fresh: it expects nothing to be there: try that first, read only if it is refused.
+    """
+
+    decide: Decide
+    blind: bool = False
+    fresh: bool = False
+
+
+@attrs.define(eq=False)
+class Seen:
+    """What a transaction read: the record of one key, and where it was read.
+
+    ``home`` is the side's name; a commit elsewhere would compare a token of another database.
+    """
+
+    home: str
+    stored: Stored | None
+
+
+@attrs.define(eq=False)
+class Page:
+    """A page of visible records, and where the next one goes on (``None``: the end)."""
+
+    records: list[Record]
+    next: Position | None
+
+
+@attrs.define(eq=False)
+class ScannedPage:
+    """A page of a scan; ``cursor`` resumes it, ``None`` at the end."""
+
+    records: list[Record]
+    cursor: str | None
+
+
+Place: TypeAlias = tuple[Bound, Key]
+
+
+class Route(Protocol):
+    """How the collections of one group (or of one database) are reached just now.
+
+    ``timeout`` is in seconds, for the whole operation, waits included.
+    """
+
+    async def read(
+        self, bound: Bound, keys: Sequence[Key], consistency: Consistency, timeout: float
+    ) -> list[Record | None]:
+        """Records by key, in order; ``None`` where there is none."""
+
+    async def write(self, bound: Bound, key: Key, verb: Verb, timeout: float) -> Version | None:
+        """Decide on one record and write; the new version, ``None`` after a delete."""
+
+    async def look(self, place: Place, timeout: float) -> Seen:
+        """Read one record for a transaction."""
+
+    async def commit(
+        self,
+        seen: Sequence[tuple[Place, Seen]],
+        writes: Sequence[tuple[Place, Decision]],
+        timeout: float,
+    ) -> list[Version | None]:
+        """Write all if everything seen is still so; versions in the order of ``writes``.
+
+        Raises:
+            Conflict: something seen has changed; nothing was written.
+        """
+
+    async def query(
+        self, bound: Bound, plan: QueryPlan, after: Position | None, limit: int, timeout: float
+    ) -> Page:
+        """One page of at most ``limit`` visible records; it may be short and not the last."""
+
+    async def scan(
+        self, bound: Bound, cursor: str | None, limit: int, timeout: float
+    ) -> ScannedPage:
+        """One page of all visible records, in no order."""
+
+
+def visible(stored: Stored | None) -> Record | None:
+    """What an application sees of a record: a tombstone is nothing."""
+    if stored is None or stored.fields is None:
+        return None
+    return shown(stored.key, stored.fields, stored.write_id)
