@@ -33,12 +33,14 @@ class KeyField:
         Raises:
             ConfigError: the type is none of ``str, int, bytes``.
         """
-        name, _, kind = text.partition(":")
+        name, _, kind = (part.strip() for part in text.partition(":"))
         if (kind or "str") not in KEY_TYPES:
-            raise ConfigError(
-                f"key field {text!r}: the type must be one of {', '.join(KEY_TYPES)}"
-            )
-        return cls(name.strip(), KEY_TYPES[kind or "str"])
+            raise ConfigError(f"key field {text!r}: the type must be one of {', '.join(KEY_TYPES)}")
+        return cls(name, KEY_TYPES[kind or "str"])
+
+
+def _field_names(fields: Iterable[str]) -> tuple[str, ...]:
+    return tuple(fields)
 
 
 @attrs.frozen
@@ -51,7 +53,7 @@ class Index:
     """
 
     name: str
-    fields: tuple[str, ...] = attrs.field(converter=tuple)
+    fields: tuple[str, ...] = attrs.field(converter=_field_names)
 
 
 def _freeze(placements: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
@@ -64,7 +66,7 @@ def _key_fields(fields: Iterable[str | KeyField]) -> tuple[KeyField, ...]:
 
 def _indexes(indexes: Iterable[Index] | Mapping[str, Iterable[str]]) -> tuple[Index, ...]:
     if isinstance(indexes, Mapping):
-        return tuple(Index(name, tuple(fields)) for name, fields in indexes.items())
+        return tuple(Index(name, fields) for name, fields in indexes.items())
     return tuple(indexes)
 
 
@@ -147,7 +149,9 @@ def check_key_part(collection: Collection, field: KeyField, part: object) -> Non
             collection=collection.name,
         )
     if type(part) is int and not INT_MIN <= part <= INT_MAX:
-        raise InvalidKey(f"key field {field.name!r} must fit in 64 bits", collection=collection.name)
+        raise InvalidKey(
+            f"key field {field.name!r} must fit in 64 bits", collection=collection.name
+        )
     if type(part) is str:
         try:
             part.encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import attrs
@@ -15,6 +15,10 @@ from polystore.schema import Collection
 def _scheme_only(url: str | None) -> str:
     """A URL as ``repr`` shows it: what follows the scheme may be secret."""
     return "None" if url is None else f"'{url.partition('://')[0]}://…'"
+
+
+def _names(collections: Iterable[str]) -> tuple[str, ...]:
+    return tuple(collections)
 
 
 def _check_seconds(where: str, **seconds: float) -> None:
@@ -53,7 +57,7 @@ class Group:
     source: str = attrs.field(repr=_scheme_only)
     target: str = attrs.field(repr=_scheme_only)
     control: str = attrs.field(repr=_scheme_only)
-    collections: tuple[str, ...] = attrs.field(converter=tuple)
+    collections: tuple[str, ...] = attrs.field(converter=_names)
     colocate: int | None = None
     lease: float = 5.0
     poll: float = 1.0
@@ -81,6 +85,10 @@ class Group:
             raise ConfigError(f"{where}colocate must be at least 1, a number of key fields")
 
 
+def _names_only(collections: Mapping[str, Collection]) -> str:
+    return str(list(collections))
+
+
 def _frozen_collections(collections: Mapping[str, Collection]) -> Mapping[str, Collection]:
     return MappingProxyType(dict(collections))
 
@@ -105,7 +113,7 @@ class Config:
 
     url: str | None = attrs.field(default=None, repr=_scheme_only)
     collections: Mapping[str, Collection] = attrs.field(
-        converter=_frozen_collections, factory=dict, repr=list
+        converter=_frozen_collections, factory=dict, repr=_names_only
     )
     groups: Mapping[str, Group] = attrs.field(converter=_frozen_groups, factory=dict)
     timeout: float = 10.0
