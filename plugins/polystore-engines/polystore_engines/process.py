@@ -61,8 +61,9 @@ class ServerProcess:
         with self._supervisor.stdout as first_line:
             pid = first_line.readline()
         if not pid:
-            self._supervisor.wait()
-            raise self.failure("its command cannot be executed")
+            failure = self.failure("its command cannot be executed")
+            self.stop()
+            raise failure
         self.pid = int(pid)
 
     @property

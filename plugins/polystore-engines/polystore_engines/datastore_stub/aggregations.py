@@ -8,7 +8,7 @@ from typing import Any
 from polystore_engines.datastore_stub.appengine import Message, gd, v3
 from polystore_engines.datastore_stub.errors import need
 from polystore_engines.datastore_stub.limits import MAX_AGGREGATIONS
-from polystore_engines.datastore_stub.queries import execute, refuse_gql, watch
+from polystore_engines.datastore_stub.queries import Query, refuse_gql
 from polystore_engines.datastore_stub.service import Service
 from polystore_engines.datastore_stub.timestamps import now_micros, to_timestamp
 from polystore_engines.datastore_stub.transforms import INT64_MAX, INT64_MIN
@@ -25,9 +25,9 @@ def run_aggregation_query(service: Service, request: Message) -> Message:
     for item in wanted:
         need(item.WhichOneof("operator"), "An aggregation needs an operator.")
     read = service.reading(database, request.read_options)
-    query = request.aggregation_query.nested_query
-    watch(service, database, read, request, query, None)
-    results = execute(service, database, request, query, None, read.as_of)
+    query = Query(service, database, request, request.aggregation_query.nested_query)
+    query.watch(read)
+    results = query.results(read.as_of)
     records = list(_countable(results.records[results.query.offset :], wanted))
     response = gd.RunAggregationQueryResponse(transaction=read.token)
     _fill_values(response.batch.aggregation_results.add().aggregate_properties, wanted, records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import attrs
 import grpc
 
 from polystore_engines.datastore_stub.appengine import (
@@ -61,33 +62,44 @@ class Results(NamedTuple):
         return found
 
 
-def execute(
-    service: Service,
-    database: Database,
-    request: Message,
-    query: Message,
-    want: int | None,
-    as_of: int | None,
-) -> Results:
-    """Runs a v1 query through Google's query code.
+@attrs.frozen
+class Query:
+    """A v1 query on its way through Google's query code.
 
-    Args:
+    Attributes:
         service: for the project.
         database: where it runs.
         request: for the partition.
-        query: the v1 query; it is not changed.
+        message: the v1 query; it is not changed.
         want: how many results suffice; None: all.
-        as_of: the version to read at; None: now.
     """
-    if query.HasField("find_nearest"):
-        raise ApiError(grpc.StatusCode.UNIMPLEMENTED, "find_nearest is not supported.")
-    _check_partition(service, request)
-    query = type(query).FromString(query.SerializeToString())
-    test = plan_filter(query)
-    validator.get_query_validator().validate_query(query, False)
-    v3_query = datastore_pb.Query()
-    QUERY_CONVERTER.v1_to_v3_query(request.partition_id, query, v3_query)
-    return Results(v3_query, database.query(v3_query, as_of, test, want))
+
+    service: Service
+    database: Database
+    request: Message
+    message: Message
+    want: int | None = None
+
+    def results(self, as_of: int | None = None) -> Results:
+        """Runs it at a version; None: now."""
+        if self.message.HasField("find_nearest"):
+            raise ApiError(grpc.StatusCode.UNIMPLEMENTED, "find_nearest is not supported.")
+        _check_partition(self.service, self.request)
+        query = type(self.message).FromString(self.message.SerializeToString())
+        test = plan_filter(query)
+        validator.get_query_validator().validate_query(query, False)
+        v3_query = datastore_pb.Query()
+        QUERY_CONVERTER.v1_to_v3_query(self.request.partition_id, query, v3_query)
+        return Results(v3_query, self.database.query(v3_query, as_of, test, self.want))
+
+    def watch(self, read: Read) -> None:
+        """Inside a read-write transaction, it must give the same rows at commit."""
+        if read.transaction is not None and not read.transaction.read_only:
+            read.transaction.queries.append((self._rows, self._rows(read.as_of)))
+
+    def _rows(self, as_of: int | None = None) -> Rows:
+        found = self.results(as_of).records
+        return [(key_value(r.entity.key), r.metadata.updated_version) for r in found]
 
 
 def _check_partition(service: Service, request: Message) -> None:
@@ -99,25 +111,6 @@ def _check_partition(service: Service, request: Message) -> None:
         "The partition does not match the request's project or database.",
     )
     VALIDATOR.validate_partition_id(validator.READ, partition)
-
-
-def watch(
-    service: Service,
-    database: Database,
-    read: Read,
-    request: Message,
-    query: Message,
-    want: int | None,
-) -> None:
-    """Inside a read-write transaction, the same query must give the same rows at commit."""
-    if read.transaction is None or read.transaction.read_only:
-        return
-
-    def rows(as_of: int | None = None) -> Rows:
-        found = execute(service, database, request, query, want, as_of).records
-        return [(key_value(r.entity.key), r.metadata.updated_version) for r in found]
-
-    read.transaction.queries.append((rows, rows(read.as_of)))
 
 
 def refuse_gql(request: Message) -> None:
@@ -138,8 +131,9 @@ def run_query(service: Service, request: Message) -> Message:
     if limit is not None and rows == limit:  # one more row tells "after limit"
         query.limit.value = limit + 1
     want = query.offset + rows + 1
-    watch(service, database, read, request, query, want)
-    results = execute(service, database, request, query, want, read.as_of)
+    run = Query(service, database, request, query, want)
+    run.watch(read)
+    results = run.results(read.as_of)
     response = gd.RunQueryResponse(transaction=read.token)
     more = _fill_batch(response.batch, results, _fitting(results, rows), request)
     response.batch.more_results = _more_results(response.batch, more, limit, query)
