@@ -27,10 +27,10 @@ class ThreadSignal:
         self._condition = threading.Condition()
 
     def __enter__(self) -> object:
-        return self._condition.__enter__()
+        return self._condition.acquire()
 
-    def __exit__(self, *details: Any) -> object:
-        return self._condition.__exit__(*details)
+    def __exit__(self, *details: object) -> None:
+        self._condition.release()
 
     def notify(self) -> None:
         """Wake all who wait; the caller holds the lock."""
@@ -81,7 +81,7 @@ class SyncRunner:
             reply, failed = None, None
             try:
                 reply = perform(effect) if type(effect) is Call else self._carry_out(effect)
-            except Exception as error:  # thrown into the procedure, which decides
+            except Exception as error:  # noqa: BLE001  # thrown into the procedure, which decides
                 failed = error
 
     def _carry_out(self, effect: Effect[Any]) -> Any:
@@ -92,7 +92,7 @@ class SyncRunner:
                 time.sleep(max(effect.seconds, 0.0))
                 return None
             case Uniform():
-                return random.random()  # noqa: S311  # jitter, not a secret
+                return random.random()  # jitter, not a secret
             case Changed():
                 return effect.signal.wait(effect.ready, effect.seconds)
             case Both():
@@ -107,7 +107,7 @@ class SyncRunner:
         first: Future[Any] = Future()
         try:
             first.set_result(self.run(procedures[0]))
-        except Exception as error:  # raised below, once the others are done
+        except Exception as error:  # noqa: BLE001  # raised below, once the others are done
             first.set_exception(error)
         futures = [first, *others]
         for future in futures:
@@ -147,7 +147,7 @@ class AsyncRunner:
             reply, failed = None, None
             try:
                 reply = await self._carry_out(effect)
-            except Exception as error:  # thrown into the procedure, which decides
+            except Exception as error:  # noqa: BLE001  # thrown into the procedure, which decides
                 failed = error
             except BaseException:  # cancelled: the procedure ends where it stands
                 procedure.close()
@@ -163,7 +163,7 @@ class AsyncRunner:
             case Sleep():
                 return await asyncio.sleep(max(effect.seconds, 0.0))
             case Uniform():
-                return random.random()  # noqa: S311  # jitter, not a secret
+                return random.random()  # jitter, not a secret
             case Changed():
                 if effect.ready():
                     return True

@@ -39,7 +39,7 @@ def encode_ordered(value: Any) -> str:
     if value is None:
         return "1" + END
     if kind is bool:
-        return f"2{value:d}{END}"
+        return f"2{int(value)}{END}"
     if kind is datetime:
         return f"4{microseconds(value) + (1 << 63):016x}{END}"
     if kind is bytes:

@@ -8,6 +8,7 @@ from polystore.driver.contract import (
     Check,
     Committed,
     Consistency,
+    Description,
     Driver,
     QueryPage,
     ReadReply,
@@ -65,6 +66,10 @@ class Side:
     ) -> Call[QueryPage]:
         """Ask for a page of a query."""
         return Call(self.name, self.driver, self.driver.query, (collection, plan, after, limit))
+
+    def describe(self, collection: Collection) -> Call[Description]:
+        """Ask what is really there."""
+        return Call(self.name, self.driver, self.driver.describe, (collection,))
 
     def scan(
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int

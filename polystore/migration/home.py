@@ -14,10 +14,10 @@ from polystore.effects import Now, Sleep, Uniform
 from polystore.errors import Contention, DriverError, OutcomeUnknown, Unavailable
 from polystore.identity import WriteIds
 from polystore.migration.ledger import SLOTS
-from polystore.migration.slots import Slot, SlotRecord, Target
+from polystore.migration.slots import Slot, SlotRecord
 
 
-class Fenced(Exception):  # noqa: N818  # an outcome between procedures, never seen outside
+class Fenced(Exception):
     """The slot is closed or gone: this incarnation has been shut out; nothing was applied."""
 
 

@@ -99,7 +99,7 @@ class Ledger:
         write = Write(CONTROL, known.key, None, Unchanged(known.token))
         return isinstance(await self.side.write(write), Written)
 
-    async def list(self, prefix: str) -> list[Stored]:
+    async def all(self, prefix: str) -> list[Stored]:
         """All records whose item starts with ``prefix``, in order."""
         plan = QueryPlan(None, (self.group,), Between(prefix, prefix + "\U0010ffff"))
         found: list[Stored] = []
@@ -136,7 +136,7 @@ class Ledger:
 
     async def history(self) -> list[Fields]:
         """What was done to this group, oldest first."""
-        return [s.fields for s in await self.list("history/") if s.fields is not None]
+        return [s.fields for s in await self.all("history/") if s.fields is not None]
 
 
 def _setting(fields: Fields) -> Setting:

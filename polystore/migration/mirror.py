@@ -15,7 +15,7 @@ from polystore.values import Key
 
 
 def stamp_of(stored: Stored, setting: Setting) -> int:
-    """The stamp of a home record in this run: one of no run, or an older one, counts as its start."""
+    """The stamp of a record in this run: none, or one of an older run, counts as its start."""
     stamp = stored.stamp
     return setting.floor() if stamp is None or stamp < setting.floor() else stamp
 

@@ -131,7 +131,7 @@ class MigratingRoute:
             return []
 
         async def attempt(
-            ticket: Ticket, incarnation: Incarnation, deadline: float
+            ticket: Ticket, incarnation: Incarnation, _deadline: float
         ) -> list[Record | None] | Retry:
             found = await self._read(ticket.setting, bound, keys, consistency)
             if not await self.session.live(incarnation):
@@ -349,7 +349,7 @@ class MigratingRoute:
         bucket = self.group.bucket(key)
 
         async def attempt(
-            ticket: Ticket, incarnation: Incarnation, deadline: float
+            ticket: Ticket, incarnation: Incarnation, _deadline: float
         ) -> Seen | Retry:
             home = self.group.home(ticket.setting, key)
             stored = await read_one(home, bound.collection, key)
@@ -483,7 +483,7 @@ class MigratingRoute:
         buckets = self._buckets(plan)
 
         async def attempt(
-            ticket: Ticket, incarnation: Incarnation, deadline: float
+            ticket: Ticket, incarnation: Incarnation, _deadline: float
         ) -> Page | Retry:
             setting = ticket.setting
             homes = sorted({setting.home(buckets[0]), setting.home(buckets[1] - 1)})
@@ -525,7 +525,7 @@ class MigratingRoute:
         collection = bound.collection
 
         async def attempt(
-            ticket: Ticket, incarnation: Incarnation, deadline: float
+            ticket: Ticket, incarnation: Incarnation, _deadline: float
         ) -> ScannedPage | Retry:
             name, moved, native = _scan_start(ticket.setting, cursor)
             if not _in_play(ticket.setting, name):

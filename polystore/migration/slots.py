@@ -16,7 +16,7 @@ from polystore.driver import Stored, Token, Unchanged, Write
 from polystore.effects import Changed, Now, Signal
 from polystore.errors import DeadlineExceeded
 from polystore.migration.ledger import SLOTS
-from polystore.values import Fields, Key
+from polystore.values import Fields, Key, Value
 
 Target = tuple[str, Key]
 """A key to converge: name of its collection, and the key."""
@@ -92,11 +92,19 @@ class SlotRecord:
         assert fields is not None
         intent = fields["intent"]
         assert isinstance(intent, list)
-        targets = tuple((str(name), tuple(key)) for name, *key in intent)  # type: ignore[misc,union-attr]
+        targets = tuple(_target(item) for item in intent)
         seq, attempt = fields["seq"], fields["attempt"]
         assert type(seq) is int
         assert type(attempt) is int
         return cls(bool(fields["closed"]), seq, attempt, targets)
+
+
+def _target(item: Value) -> Target:
+    """A key to converge, as an intent names it: the collection's name, then the key's parts."""
+    assert isinstance(item, list)
+    name, *key = item
+    assert isinstance(name, str)
+    return (name, tuple(part for part in key if isinstance(part, str | int | bytes)))
 
 
 class Pool:

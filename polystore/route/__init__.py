@@ -1,0 +1,1 @@
+"""How verbs reach a database: plainly, or through a migration."""

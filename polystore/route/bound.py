@@ -146,7 +146,7 @@ class Bound:
 
 def shown(key: Key, fields: Fields, write_id: str | None) -> Record:
     """A record as the application sees it."""
-    return Record(key, fields, Version(write_id if write_id else digest(fields)))
+    return Record(key, fields, Version(write_id or digest(fields)))
 
 
 def _has_limits(capabilities: Capabilities) -> bool:

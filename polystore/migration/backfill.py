@@ -1,0 +1,220 @@
+"""Backfill: every record of the source is brought to the target, beside live writes.
+
+Each segment is scanned page by page; a page is written to the mirror by stamp, and its checkpoint
+follows once the mirror has confirmed all of it. Copiers may be killed, resumed and doubled: they
+only repeat what does no harm [M: BF_BLIND, BF_IFABSENT].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import attrs
+
+from polystore.driver import Refused, Segment, Stored, Unprocessed, Write
+from polystore.driver.side import Side, read_one
+from polystore.effects import Both, Effect, Sleep, Uniform
+from polystore.errors import (
+    Contention,
+    InvalidRequest,
+    MigrationError,
+    OutcomeUnknown,
+    Unavailable,
+)
+from polystore.migration.fleet import Fleet
+from polystore.migration.group import OpenGroup
+from polystore.migration.ledger import Ledger
+from polystore.migration.mirror import mirror_write, settled
+from polystore.migration.progress import SegmentProgress, Summary, copy_summary, segments
+from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
+from polystore.schema import Collection
+from polystore.values import Fields
+
+T = TypeVar("T")
+PAGE = 500
+"""Records of one page: a checkpoint follows each."""
+
+_TRIES = 8
+
+
+class Copier:
+    """Copies a group's collections from source to target.
+
+    Args:
+        group: the open group.
+        parallel: how many segments are copied at once.
+        page: records of one page.
+        progress: told of each confirmed page.
+        running: asked before each page; ``False`` stops the copy where it is.
+    """
+
+    def __init__(
+        self,
+        group: OpenGroup,
+        *,
+        parallel: int = 4,
+        page: int = PAGE,
+        progress: Callable[[SegmentProgress], None] = lambda _: None,
+        running: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.group = group
+        self._parallel = parallel
+        self._page = page
+        self._progress = progress
+        self._running = running
+
+    async def run(self) -> dict[str, Summary]:
+        """Copy everything that is not copied yet; the sums per collection.
+
+        Raises:
+            MigrationError: the stage is not dual-write, or members have not acknowledged it yet.
+            PolystoreError: a store failed for good; run it again, it goes on where it was.
+        """
+        ledger = self.group.ledger
+        setting = await ledger.setting()
+        if setting.stage is not Stage.DUAL_WRITE:
+            raise MigrationError(f"the copy runs in dual-write; the stage is {setting.stage.value}")
+        late = [m for m in await Fleet(self.group).members() if m.acked < setting.epoch]
+        if late:  # [M: BF_EARLY]
+            raise MigrationError(f"{len(late)} members have not acknowledged dual-write yet")
+        for name, collection in self.group.collections.items():
+            parts = await self._planned(ledger, setting, name)
+            queue = [part for part in parts if not part.done]
+            await Both(
+                *(
+                    self._work(setting, collection, queue)
+                    for _ in range(min(self._parallel, len(queue)))
+                )
+            )
+        return {name: await copy_summary(ledger, setting, name) for name in self.group.collections}
+
+    async def _planned(self, ledger: Ledger, setting: Setting, name: str) -> list[SegmentProgress]:
+        """The segments as they stand; planned now where nobody has. The first plan counts."""
+        parts = await segments(ledger, setting, name)
+        count = parts[0].count if parts else self._parallel
+        known = {part.index for part in parts}
+        for index in range(count):
+            if index not in known:
+                part = SegmentProgress(collection=name, index=index, count=count)
+                await ledger.put(part.item(setting.copied), part.to_fields(), None)
+        return await segments(ledger, setting, name) if len(known) < count else parts
+
+    async def _work(
+        self, setting: Setting, collection: Collection, queue: list[SegmentProgress]
+    ) -> None:
+        while queue and self._running():
+            await self._segment(setting, collection, queue.pop(0))
+
+    async def _segment(
+        self, setting: Setting, collection: Collection, part: SegmentProgress
+    ) -> None:
+        source, target = self.group.sides[SOURCE], self.group.sides[TARGET]
+        segment = Segment(part.index, part.count)
+        while not part.done and self._running():
+            page = await patiently(
+                partial(source.scan, collection, segment, part.cursor, self._page)
+            )
+            written, newer, rejected = await self._copied(setting, collection, target, page.records)
+            part = attrs.evolve(
+                part,
+                cursor=page.cursor,
+                done=page.cursor is None,
+                pages=part.pages + 1,
+                scanned=part.scanned + len(page.records),
+                written=part.written + written,
+                newer=part.newer + newer,
+                rejected=part.rejected + rejected,
+            )
+            await self._checkpoint(setting, part)
+            self._progress(part)
+
+    async def _checkpoint(self, setting: Setting, part: SegmentProgress) -> None:
+        """Keep how far a segment is, unless another copier is further."""
+
+        def further(fields: Fields | None) -> Fields | None:
+            if fields is not None:
+                known = SegmentProgress.from_fields(fields)
+                if known.done or known.pages >= part.pages:
+                    return None
+            return part.to_fields()
+
+        await self.group.ledger.change(part.item(setting.copied), further)
+
+    async def _copied(
+        self,
+        setting: Setting,
+        collection: Collection,
+        target: Side,
+        records: Sequence[Stored],
+    ) -> tuple[int, int, int]:
+        """Write one page to the mirror; how many were written, newer already, rejected."""
+        bound = self.group.bounds[collection.name].both
+        writes, rejected = [], 0
+        for stored in {s.key: s for s in records}.values():
+            write = mirror_write(collection, stored, setting, copying=True)
+            try:
+                if write.fields is not None:
+                    bound.check_write(write)
+            except InvalidRequest:
+                rejected += 1
+            else:
+                writes.append(write)
+        doubled = len(records) - len(writes) - rejected
+        written = 0
+        left: Sequence[Write] = writes
+        for attempt in range(_TRIES):
+            done, left = await self._sent(target, left)
+            written += done
+            if not left:
+                break
+            await Sleep(0.1 * 2**attempt * (0.5 + 0.5 * await Uniform()))
+        else:
+            raise Unavailable(
+                f"{len(left)} records could not be written", collection=collection.name
+            )
+        return written, len(writes) - written + doubled, rejected
+
+    async def _sent(self, target: Side, writes: Sequence[Write]) -> tuple[int, list[Write]]:
+        """Send writes once: how many were written, and which have to be sent again."""
+        limit = (
+            target.driver.capabilities(writes[0].collection).batches.write_items if writes else None
+        )
+        size = limit.most if limit else max(len(writes), 1)
+        written = 0
+        again: list[Write] = []
+        for start in range(0, len(writes), size):
+            batch = writes[start : start + size]
+            try:
+                outcomes = await target.write_many(batch)
+            except (OutcomeUnknown, Unavailable, Contention):
+                again += batch
+                continue
+            for write, outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, Unprocessed):
+                    again.append(write)
+                elif not isinstance(outcome, Refused):
+                    written += 1
+                elif not await self._had(target, write, outcome):
+                    raise MigrationError(
+                        f"the target holds a record of {write.collection.name} that this run did "
+                        f"not write: key {write.key!r}"
+                    )
+        return written, again
+
+    async def _had(self, target: Side, write: Write, refused: Refused) -> bool:
+        if not refused.told:
+            current = await read_one(target, write.collection, write.key)
+            refused = Refused(told=True, current=current)
+        return settled(write, refused)
+
+
+async def patiently(call: Callable[[], Effect[T]]) -> T:
+    """Repeat a read that fails for a moment; the last failure is raised."""
+    for attempt in range(_TRIES - 1):
+        try:
+            return await call()
+        except (Unavailable, OutcomeUnknown):
+            await Sleep(0.1 * 2**attempt * (0.5 + 0.5 * await Uniform()))
+    return await call()

@@ -1,0 +1,244 @@
+"""Changing the stage and the dial: what an operator's commands do.
+
+Any process may coordinate; the setting in the control store says where things stand, and each step
+can be taken up by another process. An epoch advances only if everybody acknowledged the one before
+[M: NO_ACKS]; giving up a freeze is the one exception [M: ABORT_EARLY].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from polystore.errors import GateClosed, IllegalEdge, MigrationError
+from polystore.migration.clean import Swept, sweep
+from polystore.migration.fleet import Fleet, named
+from polystore.migration.gates import FIRST_TURN, INTO, Check, Gate, Situation, looked_at
+from polystore.migration.group import OpenGroup
+from polystore.migration.member import Member
+from polystore.migration.stages import (
+    BUCKETS,
+    TARGET,
+    Setting,
+    Stage,
+    aborted,
+    after,
+    frozen_step,
+    moved_at,
+    next_stage,
+    previous_stage,
+    thawed,
+)
+
+FREEZE_SECONDS = 3.0
+"""A freeze that not everybody has acknowledged by then is given up (PROTOCOL.md 2)."""
+
+LAGGARD_SECONDS = 1.0
+"""In a freeze, who has not acknowledged by then is shut out (PROTOCOL.md 2)."""
+
+
+@attrs.frozen
+class Request:
+    """What an operator asks for: who, why, and what the gates need from a person.
+
+    Attributes:
+        who, why: recorded in the history.
+        confirm: the group's name, typed, for the point of no return.
+        sole: the word that nobody goes past the library.
+        override: names of gates to pass although they are shut; recorded too.
+    """
+
+    who: str
+    why: str
+    confirm: str = ""
+    sole: bool = False
+    override: frozenset[str] = frozenset()
+
+
+class Coordinator:
+    """Carries out an operator's commands on one group.
+
+    Args:
+        group: the open group.
+        patience: seconds to wait for members to acknowledge a stage.
+        told: called with each new setting, for people who watch.
+    """
+
+    def __init__(
+        self,
+        group: OpenGroup,
+        *,
+        patience: float = 120.0,
+        told: Callable[[Setting], None] = lambda _: None,
+    ) -> None:
+        self.group = group
+        self.fleet = Fleet(group)
+        self._patience = patience
+        self._told = told
+
+    async def start(self, request: Request) -> Setting:
+        """Begin a run: source-only, armed, acknowledged by all."""
+        return await self._to(Stage.ARMED, request, "start")
+
+    async def advance(self, request: Request) -> Setting:
+        """Go to the next stage, if its gates are open.
+
+        Raises:
+            GateClosed: naming each gate that is shut and what to do.
+            IllegalEdge: there is no next stage, or the dial is in the way.
+            MigrationError: members did not acknowledge in time; run the command again.
+        """
+        setting = await self.group.ledger.setting()
+        stage = next_stage(setting.stage)
+        if stage is Stage.DETACHED:
+            await self.swept()
+        return await self._to(stage, request, "advance")
+
+    async def back(self, request: Request) -> Setting:
+        """Go to the previous stage; from armed and prepare to source-only, which ends the run."""
+        setting = await self.group.ledger.setting()
+        new = await self._to(previous_stage(setting.stage), request, "back")
+        if new.stage is Stage.ARMED:
+            new = await self._to(Stage.SOURCE_ONLY, request, "back")
+        return new
+
+    async def dial(self, percent: float, request: Request) -> Setting:
+        """Move homes until so many percent of the buckets have theirs on the target.
+
+        Raises:
+            GateClosed: the first bucket may not move yet.
+            IllegalEdge: not in dual-read, or a partial dial without a colocation key.
+            MigrationError: a freeze was given up; the dial stays where it is.
+        """
+        goal = moved_at(percent)
+        await self.finish()
+        setting = await self.group.ledger.setting()
+        if setting.stage is not Stage.DUAL_READ:
+            raise IllegalEdge(f"the dial moves in dual-read; this is {setting.stage.value}")
+        if self.group.config.colocate is None and goal not in (0, BUCKETS):
+            raise IllegalEdge("without `colocate` transactions need the dial at 0 or at 100")
+        if setting.moved == 0 and goal > 0:
+            await self._pass(FIRST_TURN, setting, request)
+        await self.group.ledger.record(setting, f"dial {percent:g}", request.who, request.why)
+        while setting.moved != goal:
+            await self.fleet.barrier(within=self._patience)  # finds the dead before anybody waits
+            setting = await self._turn(setting.moved, goal)
+            self._told(setting)
+        await self.fleet.tell(setting, fast=False)
+        return setting
+
+    async def gates(self, request: Request, *, dial: bool = False) -> list[Gate]:
+        """The gates of the next stage (or of a first dial step), looked at; changes nothing."""
+        setting = await self.group.ledger.setting()
+        if dial:
+            checks: Sequence[Check] = FIRST_TURN
+        elif setting.stage is Stage.SOURCE_ONLY:
+            checks = INTO[setting.stage, Stage.ARMED]
+        else:
+            checks = INTO.get((setting.stage, next_stage(setting.stage)), ())
+        return await looked_at(checks, self._situation(setting, request))
+
+    async def swept(self) -> Swept:
+        """Remove what the run left on the target: tombstones and slots."""
+        setting = await self.group.ledger.setting()
+        if setting.stage is not Stage.CLEAN:
+            raise IllegalEdge(f"cleaning needs the stage clean; this is {setting.stage.value}")
+        return await sweep(self.group, self.group.sides[TARGET])
+
+    async def finish(self) -> Setting:
+        """Take up what another coordinator left: give up a freeze, wait for acknowledgements."""
+        setting = await self.group.ledger.setting()
+        if setting.frozen is not None:
+            setting = await self.abort()
+        return await self._acknowledged(setting)
+
+    async def abort(self) -> Setting:
+        """Give up a freeze: back to where the buckets came from, without waiting."""
+        setting = await self.group.ledger.change_setting(
+            lambda now: None if now.frozen is None else aborted(now)
+        )
+        await self.fleet.tell(setting)
+        self._told(setting)
+        return setting
+
+    # -- the steps ----------------------------------------------------------------------------
+
+    async def _to(self, stage: Stage, request: Request, what: str) -> Setting:
+        setting = await self.finish()
+        after(setting, stage)  # is there such a way at all?
+        await self._pass(INTO.get((setting.stage, stage), ()), setting, request)
+        await self.fleet.tell(setting, fast=True)
+        new = await self._advanced(setting, lambda now: after(now, stage))
+        await self.group.ledger.record(new, f"{what} → {stage.value}", request.who, request.why)
+        self._told(new)
+        new = await self._acknowledged(new)
+        await self.fleet.tell(new, fast=False)
+        return new
+
+    async def _pass(self, checks: Sequence[Check], setting: Setting, request: Request) -> None:
+        looked = await looked_at(checks, self._situation(setting, request))
+        shut = [gate for gate in looked if not gate.open]
+        for gate in shut:
+            if gate.name in request.override:
+                what = f"override {gate.name}: {gate.says}"
+                await self.group.ledger.record(setting, what, request.who, request.why)
+        closed = [gate for gate in shut if gate.name not in request.override]
+        if closed:
+            text = "; ".join(f"{gate.name}: {gate.says}" for gate in closed)
+            raise GateClosed(text, gates=[gate.name for gate in closed])
+
+    def _situation(self, setting: Setting, request: Request) -> Situation:
+        return Situation(self.group, self.fleet, setting, request.confirm, request.sole)
+
+    async def _advanced(self, at: Setting, change: Callable[[Setting], Setting]) -> Setting:
+        """The next epoch, by compare-and-set, if the setting is still the one of ``at``."""
+        wanted = change(at)
+
+        def step(now: Setting) -> Setting | None:
+            if now.epoch == wanted.epoch and now.stage is wanted.stage:
+                return None  # our own step, whose answer was lost
+            if now.epoch != at.epoch:
+                raise MigrationError("another coordinator was quicker: look at the status")
+            return change(now)
+
+        setting = await self.group.ledger.change_setting(step)
+        await self.fleet.tell(setting)
+        return setting
+
+    async def _acknowledged(self, setting: Setting) -> Setting:
+        """Wait until everybody works under the epoch.
+
+        Raises:
+            MigrationError: some do not; their operations go on under the epoch before.
+        """
+        await self.fleet.tell(setting)
+        missing = await self.fleet.wait(_acked(setting), within=self._patience)
+        if missing:
+            raise MigrationError(
+                f"epoch {setting.epoch} ({setting.stage.value}) is not acknowledged by "
+                f"{named(missing)}: a backlog, or a lost answer, holds it back; try again"
+            )
+        return setting
+
+    async def _turn(self, moved: int, goal: int) -> Setting:
+        """One dial step: freeze a few buckets, and when all have acknowledged, give them away."""
+        setting = await self.group.ledger.setting()
+        if setting.moved != moved:
+            raise MigrationError("another coordinator moved the dial: look at the status")
+        width = self.group.step
+        frozen = await self._advanced(setting, lambda now: frozen_step(now, goal, width))
+        missing = await self.fleet.wait(
+            _acked(frozen), within=FREEZE_SECONDS, close_after=LAGGARD_SECONDS
+        )
+        if missing:
+            await self.abort()
+            raise MigrationError(
+                f"the freeze was not acknowledged within {FREEZE_SECONDS:g} s by {named(missing)}: "
+                f"the dial stays at {setting.dial():g} %; try again"
+            )
+        return await self._acknowledged(await self._advanced(frozen, thawed))
+
+
+def _acked(setting: Setting) -> Callable[[Member], bool]:
+    return lambda member: member.acked >= setting.epoch

@@ -1,0 +1,105 @@
+"""Progress of long tasks, kept in the control store: what any process can read and take up."""
+
+from __future__ import annotations
+
+import attrs
+
+from polystore.migration.ledger import Ledger
+from polystore.migration.stages import Setting
+from polystore.values import Fields
+
+
+@attrs.frozen(kw_only=True)
+class SegmentProgress:
+    """How far the copy of one segment is.
+
+    Attributes:
+        collection: its name.
+        index, count: the segment, and how many there are.
+        cursor: where the next page begins; ``None`` at the beginning and at the end.
+        done: whether the end was reached.
+        pages: pages confirmed.
+        scanned: records read from the source; each is one of the following three.
+        written: records that the mirror took.
+        newer: records that the mirror had already, as new or newer.
+        rejected: records that the target could not hold.
+    """
+
+    collection: str
+    index: int
+    count: int
+    cursor: str | None = None
+    done: bool = False
+    pages: int = 0
+    scanned: int = 0
+    written: int = 0
+    newer: int = 0
+    rejected: int = 0
+
+    def item(self, copied: int) -> str:
+        """Its item in the control store, for the copy that began in epoch ``copied``."""
+        return f"copy/{copied}/{self.collection}/{self.index:05d}"
+
+    def to_fields(self) -> Fields:
+        """As fields of its record."""
+        return attrs.asdict(self)
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> SegmentProgress:
+        """What a record says."""
+        return cls(**{a.name: fields[a.name] for a in attrs.fields(cls)})  # type: ignore[arg-type]
+
+
+@attrs.frozen(kw_only=True)
+class Summary:
+    """The copy of one collection, over all its segments."""
+
+    segments: int = 0
+    ended: int = 0
+    pages: int = 0
+    scanned: int = 0
+    written: int = 0
+    newer: int = 0
+    rejected: int = 0
+
+    @property
+    def reconciles(self) -> bool:
+        """Whether every record that was read is accounted for."""
+        return self.scanned == self.written + self.newer + self.rejected
+
+    @property
+    def done(self) -> bool:
+        """Whether all segments are at their end, counts reconcile, and nothing was rejected."""
+        return (
+            self.segments > 0
+            and self.ended == self.segments
+            and self.reconciles
+            and self.rejected == 0
+        )
+
+    def text(self) -> str:
+        """For people."""
+        return (
+            f"{self.ended} of {self.segments} segments, {self.scanned} read, "
+            f"{self.written} written, {self.newer} newer, {self.rejected} rejected"
+        )
+
+
+async def segments(ledger: Ledger, setting: Setting, collection: str) -> list[SegmentProgress]:
+    """The segments of the copy that counts, as far as they were planned."""
+    stored = await ledger.all(f"copy/{setting.copied}/{collection}/")
+    return [SegmentProgress.from_fields(s.fields) for s in stored if s.fields is not None]
+
+
+async def copy_summary(ledger: Ledger, setting: Setting, collection: str) -> Summary:
+    """The copy of one collection that counts, added up."""
+    parts = await segments(ledger, setting, collection) if setting.copied else []
+    return Summary(
+        segments=parts[0].count if parts else 0,
+        ended=sum(p.done for p in parts),
+        pages=sum(p.pages for p in parts),
+        scanned=sum(p.scanned for p in parts),
+        written=sum(p.written for p in parts),
+        newer=sum(p.newer for p in parts),
+        rejected=sum(p.rejected for p in parts),
+    )

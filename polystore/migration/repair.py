@@ -1,0 +1,172 @@
+"""Suspects: differences that may be nothing but a write on its way, told apart and repaired.
+
+A difference counts only after a barrier, and only if the home's stamp has not moved meanwhile
+[M: NO_BARRIER, NO_RECHECK]. Repair goes through the home, never from the mirror to it
+[M: COPY_BACK, BLIND_REPAIR].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from polystore.driver import Stored, Write
+from polystore.driver.side import read_one
+from polystore.effects import Now
+from polystore.errors import Contention, PolystoreError
+from polystore.migration.compare import MISSING, STALE, kind_of
+from polystore.migration.fleet import Fleet
+from polystore.migration.group import OpenGroup
+from polystore.migration.home import Fenced, commit
+from polystore.migration.member import Incarnation
+from polystore.migration.mirror import converge
+from polystore.migration.session import Session
+from polystore.migration.slots import FREE, OWED, UNKNOWN, Target
+from polystore.migration.stages import Setting
+from polystore.route.plain import unchanged
+
+BARRIER_SECONDS = 30.0
+"""How long a comparison waits for a barrier before it gives up."""
+
+
+@attrs.frozen
+class Discrepancy:
+    """A difference that survived a recheck: what kind, and whether it was repaired."""
+
+    collection: str
+    key: tuple[object, ...]
+    kind: str
+    repaired: bool
+
+
+@attrs.frozen
+class _Look:
+    """Both sides of one key, read mirror first."""
+
+    target: Target
+    kind: str | None
+    stamp: int | None
+
+
+async def look(group: OpenGroup, setting: Setting, target: Target) -> _Look:
+    """Read the mirror, then the home, and compare."""
+    name, key = target
+    collection = group.collection(name)
+    home = group.home(setting, key)
+    at_mirror = await read_one(group.other(home), collection, key)
+    at_home = await read_one(home, collection, key)
+    return _Look(target, kind_of(setting, at_home, at_mirror), _stamp(at_home))
+
+
+def _stamp(stored: Stored | None) -> int | None:
+    return None if stored is None else stored.stamp
+
+
+async def certain(group: OpenGroup, fleet: Fleet, suspects: Sequence[Target]) -> list[_Look]:
+    """Of these suspects, the differences that are none of a write on its way.
+
+    Raises:
+        MigrationError: a barrier was not passed in time: nothing can be said.
+    """
+    left = [await look(group, await group.ledger.setting(), target) for target in suspects]
+    left = [seen for seen in left if seen.kind is not None]
+    found: list[_Look] = []
+    while left:
+        await fleet.barrier(within=BARRIER_SECONDS)
+        setting = await group.ledger.setting()
+        moved = []
+        for before in left:
+            now = await look(group, setting, before.target)
+            if now.kind is None:
+                continue
+            if now.stamp == before.stamp and not _frozen(group, setting, before.target):
+                found.append(now)
+            else:
+                moved.append(now)  # written since: look again, behind another barrier
+        left = moved
+    return found
+
+
+def _frozen(group: OpenGroup, setting: Setting, target: Target) -> bool:
+    if setting.frozen is None:
+        return False
+    return setting.frozen[0] <= group.bucket(target[1]) < setting.frozen[1]
+
+
+async def repaired(session: Session, found: _Look) -> Discrepancy:
+    """Repair one discrepancy: converge, after touching the home where stamps say nothing."""
+    group = session.group
+    name, key = found.target
+    collection = group.collection(name)
+    done = False
+    try:
+        setting = await group.ledger.setting()
+        if found.kind not in (MISSING, STALE):
+            await touch(session, setting, found.target)
+        home = group.home(setting, key)
+        await converge(home, group.other(home), collection, key, setting)
+        done = (await look(group, setting, found.target)).kind is None
+    except PolystoreError:
+        done = False
+    if done:
+        session.counters.add("repaired")
+    return Discrepancy(name, key, found.kind or "", done)
+
+
+async def touch(session: Session, setting: Setting, target: Target) -> None:
+    """Give the home's record a stamp above both sides', fields untouched; absent: a tombstone.
+
+    It is an attempt in a slot like any other commit, conditional on what was read.
+
+    Raises:
+        Contention: the record kept changing, which makes the touch unnecessary or late.
+    """
+    group = session.group
+    name, key = target
+    collection = group.collection(name)
+    bucket = group.bucket(key)
+    deadline = await Now() + group.config.call_timeout
+    ticket = await session.latch.admit((bucket, bucket + 1), deadline)
+    incarnation = session.incarnation
+    try:
+        if incarnation is None:
+            raise Contention("this process is just rejoining")
+        home = group.home(ticket.setting, key)
+        at_home = await read_one(home, collection, key)
+        at_mirror = await read_one(group.other(home), collection, key)
+        top = max(setting.floor(), *(s.stamp or 0 for s in (at_home, at_mirror) if s is not None))
+        fields = None if at_home is None else at_home.fields
+        write_id = group.ids.new()
+        write = Write(collection, key, fields, unchanged(at_home), write_id, top + 1)
+        if not await _committed(session, incarnation, home.name, write, deadline):
+            raise Contention("the record changed meanwhile")
+    finally:
+        session.latch.release(ticket)
+
+
+async def _committed(
+    session: Session, incarnation: Incarnation, home: str, write: Write, deadline: float
+) -> bool:
+    pool = incarnation.pools[home]
+    slot = await pool.take_by(deadline)
+    state = UNKNOWN
+    try:
+        applied = await commit(
+            session.group.sides[home], slot, session.group.ids, [write], (), deadline
+        )
+        state = OWED if applied else FREE  # the session's task converges it, should we not
+        return applied
+    except Fenced:
+        state = FREE
+        session.lost(incarnation)
+        raise Contention("this process was shut out of the fleet") from None
+    finally:
+        pool.give(slot, state)
+
+
+async def settle_suspects(
+    session: Session, fleet: Fleet, suspects: Sequence[Target]
+) -> list[Discrepancy]:
+    """Tell suspects apart and repair those that are discrepancies."""
+    return [await repaired(session, f) for f in await certain(session.group, fleet, suspects)]
