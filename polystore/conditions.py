@@ -3,13 +3,16 @@
 ``If.any``, ``If.absent``, ``If.present``, ``If.version(v)`` and field tests such as
 ``If.field("state") == "draft"``. Tests combine with ``&``, ``|`` and ``~``. ``==`` and ``!=``
 compare type and value (``1`` is not ``1.0``); ``<``, ``<=``, ``>``, ``>=`` compare numbers by
-size whatever their type, other values only with their own type, and are false otherwise.
+size whatever their type, and bool, str, bytes and datetime with their own type; they are false of
+all else, and of NaN. Every test of a field that the record lacks is false.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
+from math import isnan
 from operator import ge, gt, le, lt
 from typing import Any
 
@@ -19,6 +22,7 @@ from polystore.records import Record, Version
 from polystore.values import checked, same
 
 _NUMBERS = frozenset({int, float, Decimal})
+_ORDERED = frozenset({bool, str, bytes, datetime})
 _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _MISSING = object()
 
@@ -31,6 +35,10 @@ class Condition:
     def holds(self, record: Record | None) -> bool:
         """Whether it is true of ``record``; ``None`` stands for no record."""
         raise NotImplementedError  # pragma: no cover  # each of the classes below says how
+
+    def __bool__(self) -> bool:
+        # `a and b`, `not a` and `1 < field < 3` would silently drop one of their parts.
+        raise TypeError("a condition has no truth of its own: combine with & | ~")
 
     def __and__(self, other: Condition) -> Condition:
         return All((self, other))
@@ -97,13 +105,7 @@ class Test(Condition):
             return False
         if self.op in ("==", "!="):
             return same(found, self.value) is (self.op == "==")
-        alike = type(found) is type(self.value) or (
-            type(found) in _NUMBERS and type(self.value) in _NUMBERS
-        )
-        try:
-            return alike and _ORDERS[self.op](found, self.value)
-        except TypeError:  # a type that has no order, such as a map
-            return False
+        return _comparable(found, self.value) and _ORDERS[self.op](found, self.value)
 
 
 @attrs.frozen
@@ -134,6 +136,12 @@ class Not(Condition):
 
     def holds(self, record: Record | None) -> bool:
         return not self.part.holds(record)
+
+
+def _comparable(one: Any, other: Any) -> bool:
+    if type(one) in _NUMBERS and type(other) in _NUMBERS:
+        return not (isnan(one) or isnan(other))  # comparing NaN to a Decimal raises
+    return type(one) is type(other) and type(one) in _ORDERED
 
 
 def _reach(record: Mapping[str, Any], path: str) -> Any:

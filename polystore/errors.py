@@ -87,6 +87,10 @@ class PolystoreError(Exception):
         self.key = key
         self.driver = driver
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # The usual way back calls the class with the message alone; some need more.
+        return _restored, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         where = [
             f"{name} {value!r}" if name == "key" else f"{name} {value}"
@@ -98,6 +102,15 @@ class PolystoreError(Exception):
             if value is not None
         ]
         return f"{self.message} [{', '.join(where)}]" if where else self.message
+
+
+def _restored(
+    cls: type[PolystoreError], args: tuple[object, ...], state: dict[str, object]
+) -> PolystoreError:
+    """A pickled error (ERR-6); its cause stays behind, a native exception may not be picklable."""
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidRequest(PolystoreError):

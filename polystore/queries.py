@@ -82,5 +82,3 @@ def order_of(text: str) -> bool:
     if text not in ("asc", "desc"):
         raise InvalidRequest(f"order must be 'asc' or 'desc', not {text!r}")
     return text == "desc"
-
-

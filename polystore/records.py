@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, Inexact
 from typing import Any
 
 import attrs
 
 from polystore.errors import InvalidRequest, InvalidValue
-from polystore.values import DECIMAL_DIGITS, Fields, Key, check_name, checked
+from polystore.values import (
+    DECIMAL_DIGITS,
+    MOST_LEVELS,
+    Fields,
+    Key,
+    check_name,
+    checked,
+    copied,
+    same,
+)
+
+_EXACT = Context(prec=DECIMAL_DIGITS, traps=[Inexact])
+"""Where Decimals are added: a sum that would lose digits raises."""
 
 
 @attrs.frozen
@@ -72,7 +84,8 @@ class Set(Change):
         self.values = {check_name(n, "Set"): checked(v, n) for n, v in both.items()}
 
     def apply(self, fields: Fields) -> None:
-        fields.update(self.values)
+        # Copies: the change may be applied again, to this record or to another.
+        fields.update((name, copied(value)) for name, value in self.values.items())
 
 
 class Remove(Change):
@@ -81,7 +94,7 @@ class Remove(Change):
     __slots__ = ("names",)
 
     def __init__(self, *names: str) -> None:
-        self.names = names
+        self.names = tuple(check_name(name, "Remove") for name in names)
 
     def apply(self, fields: Fields) -> None:
         for name in self.names:
@@ -92,7 +105,8 @@ class Increment(Change):
     """Add to a number, of the number's own type; a missing field counts as 0.
 
     Raises (when applied):
-        InvalidValue: the field holds no number, or one of another type, or the sum is too large.
+        InvalidValue: the field holds no number, or one of another type, or the sum is too large,
+            or would need more digits than a Decimal has.
     """
 
     __slots__ = ("amount", "name")
@@ -101,7 +115,7 @@ class Increment(Change):
         if type(amount) not in (int, float, Decimal):
             raise InvalidValue(f"{name}: the amount must be int, float or Decimal", path=name)
         self.name = check_name(name, "Increment")
-        self.amount: Any = amount
+        self.amount: Any = checked(amount, name)
 
     def apply(self, fields: Fields) -> None:
         old: Any = fields.get(self.name, type(self.amount)(0))
@@ -110,9 +124,17 @@ class Increment(Change):
                 f"{self.name}: cannot add {type(self.amount).__name__} to {type(old).__name__}",
                 path=self.name,
             )
-        with localcontext() as context:
-            context.prec = DECIMAL_DIGITS
-            fields[self.name] = checked(old + self.amount, self.name)
+        fields[self.name] = checked(self._sum(old), self.name)
+
+    def _sum(self, old: Any) -> Any:
+        if type(old) is not Decimal:
+            return old + self.amount
+        try:
+            return _EXACT.add(old, self.amount)
+        except Inexact:
+            raise InvalidValue(
+                f"{self.name}: the sum needs more than {DECIMAL_DIGITS} digits", path=self.name
+            ) from None
 
 
 class Append(Change):
@@ -122,7 +144,9 @@ class Append(Change):
 
     def __init__(self, name: str, *items: object) -> None:
         self.name = check_name(name, "Append")
-        self.items = [checked(item, f"{name}[+{i}]") for i, item in enumerate(items)]
+        self.items = [
+            checked(item, f"{name}[+{i}]", MOST_LEVELS - 1) for i, item in enumerate(items)
+        ]
 
     def apply(self, fields: Fields) -> None:
         old = fields.get(self.name, [])
@@ -130,7 +154,7 @@ class Append(Change):
             raise InvalidValue(
                 f"{self.name}: cannot append to {type(old).__name__}", path=self.name
             )
-        fields[self.name] = [*old, *self.items]
+        fields[self.name] = [*old, *copied(self.items)]
 
 
 def changed(fields: Fields, changes: tuple[Change, ...], key_names: tuple[str, ...]) -> Fields:
@@ -148,6 +172,6 @@ def changed(fields: Fields, changes: tuple[Change, ...], key_names: tuple[str, .
             raise InvalidRequest(f"{type(change).__name__} is not a change; use Set, Remove, …")
         change.apply(copy)
     for name in key_names:
-        if copy.get(name) != fields[name]:
+        if not same(copy.get(name), fields[name]):
             raise InvalidRequest(f"update cannot change the key field {name!r}")
     return copy

@@ -26,6 +26,12 @@ class KeyField:
     name: str
     type: type
 
+    def __attrs_post_init__(self) -> None:
+        if self.type not in KEY_TYPES.values():
+            raise ConfigError(
+                f"key field {self.name!r}: the type must be one of {', '.join(KEY_TYPES)}"
+            )
+
     @classmethod
     def parse(cls, text: str) -> KeyField:
         """Read ``"name:type"``; without a type it is ``str``.
@@ -40,6 +46,8 @@ class KeyField:
 
 
 def _field_names(fields: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(fields, str):
+        raise ConfigError(f"the fields of an index are a list of names, not the text {fields!r}")
     return tuple(fields)
 
 
@@ -61,6 +69,8 @@ def _freeze(placements: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping
 
 
 def _key_fields(fields: Iterable[str | KeyField]) -> tuple[KeyField, ...]:
+    if isinstance(fields, str):
+        raise ConfigError(f"key fields are a list of names, not the text {fields!r}")
     return tuple(f if isinstance(f, KeyField) else KeyField.parse(f) for f in fields)
 
 
@@ -111,6 +121,8 @@ class Collection:
         for index in self.indexes:
             if not index.fields or not _NAME.match(index.name):
                 raise ConfigError(f"{where}: index {index.name!r} needs a name and fields")
+            if len(set(index.fields)) < len(index.fields):
+                raise ConfigError(f"{where}: index {index.name!r} names a field twice")
 
     def index(self, name: str) -> Index:
         """The declared index of this name. Raises ConfigError listing those that are."""

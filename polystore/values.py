@@ -61,6 +61,7 @@ class Ref:
     def __attrs_post_init__(self) -> None:
         if type(self.collection) is not str or not self.collection:
             raise InvalidValue("a Ref needs the name of a collection", path="collection")
+        _check_text(self.collection, "collection")
         if type(self.key) is not tuple or not self.key:
             raise InvalidValue("a Ref needs a key: a tuple of str, int or bytes", path="key")
         for part in self.key:
@@ -72,9 +73,7 @@ class Ref:
                 raise InvalidValue("a key part must be str, int or bytes", path="key")
 
 
-Scalar: TypeAlias = (
-    None | bool | int | float | Decimal | str | bytes | datetime | GeoPoint | Ref
-)
+Scalar: TypeAlias = None | bool | int | float | Decimal | str | bytes | datetime | GeoPoint | Ref
 Value: TypeAlias = (
     "Scalar | list[Value] | dict[str, Value] | frozenset[str] | frozenset[bytes] | "
     "frozenset[int] | frozenset[float] | frozenset[Decimal] | frozenset[datetime]"
@@ -102,8 +101,8 @@ def _check_int(number: int, path: str) -> int:
     raise InvalidValue(f"{path}: an int must fit in 64 bits; use Decimal", path=path)
 
 
-def _check_float(number: float, path: str) -> float:
-    return number if number == number else CANONICAL_NAN
+def _check_float(number: float, _path: str) -> float:
+    return CANONICAL_NAN if math.isnan(number) else number
 
 
 def _check_decimal(number: Decimal, path: str) -> Decimal:
@@ -139,7 +138,7 @@ def _check_set(members: frozenset[Any], path: str) -> frozenset[Any]:
     return frozenset(_CHECKS[type(member)](member, path) for member in members)
 
 
-def _same(value: Any, path: str) -> Any:
+def _same(value: Any, _path: str) -> Any:
     return value
 
 
@@ -183,13 +182,12 @@ def checked(value: object, path: str = "value", levels: int = MOST_LEVELS) -> An
                 unit="levels",
             )
         if kind is list:
-            return [
-                checked(item, f"{path}[{i}]", levels - 1)
-                for i, item in enumerate(value)  # type: ignore[arg-type]  # a list, by `kind`
-            ]
+            assert isinstance(value, list)
+            return [checked(item, f"{path}[{i}]", levels - 1) for i, item in enumerate(value)]
+        assert isinstance(value, dict)
         return {
             check_name(name, path): checked(item, f"{path}.{name}", levels - 1)
-            for name, item in value.items()  # type: ignore[attr-defined]  # a dict, by `kind`
+            for name, item in value.items()
         }
     raise InvalidValue(f"{path}: {kind.__name__} is not a portable type", path=path)
 
@@ -213,6 +211,8 @@ def check_name(name: object, path: str) -> str:
 
 def checked_fields(fields: Mapping[str, object]) -> Fields:
     """A private, checked copy of a whole record's fields. Raises as :func:`checked` does."""
+    if type(fields) is not dict and not isinstance(fields, Mapping):
+        raise InvalidValue(f"a record is a mapping of its fields, not {type(fields).__name__}")
     copy: Fields = {}
     for name, value in fields.items():
         check_name(name, "record")
@@ -266,7 +266,7 @@ def microseconds(moment: datetime) -> int:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def canonical(value: Any) -> bytes:
+def canonical(value: Any) -> bytes:  # noqa: C901  # a case for each type
     """The one byte string that stands for ``value``: equal exactly if the values are the same.
 
     The form is a netstring of a type letter and a body; names of a dict and members of a
@@ -284,7 +284,8 @@ def canonical(value: Any) -> bytes:
     elif kind is float:
         body, tag = struct.pack(">d", CANONICAL_NAN if math.isnan(value) else value), b"f"
     elif kind is Decimal:
-        body, tag = str(value).encode(), b"d"
+        # str follows the thread's decimal context in the case of its "E", the digest must not.
+        body, tag = str(value).upper().encode(), b"d"
     elif kind is bytes:
         body, tag = value, b"b"
     elif kind is datetime:
