@@ -1,0 +1,1 @@
+"""The Amazon DynamoDB driver of polystore. Importing it imports no SDK."""

@@ -1,0 +1,57 @@
+"""What DynamoDB promises for a table, every number with its source. No I/O."""
+
+from __future__ import annotations
+
+from polystore.capabilities import (
+    Batches,
+    Capabilities,
+    EmptyIndexed,
+    EmptyKey,
+    Freshness,
+    Indexes,
+    Keys,
+    Limit,
+    Reads,
+    Records,
+    Scope,
+    Transactions,
+    Versions,
+)
+from polystore_dynamodb.placement import Table
+
+_QUOTAS = "DynamoDB developer guide, Quotas"
+_MODEL = "botocore's service model of DynamoDB"
+
+ITEM = Limit(409_600, "bytes", "the item: names and values of all attributes", _QUOTAS)
+DEPTH = Limit(31, "levels", "lists and maps around a value", "DynamoDB Local 3.3.0, at the limit")
+PARTITION_KEY = Limit(2048, "bytes", "the partition key's value", _QUOTAS)
+SORT_KEY = Limit(1024, "bytes", "the sort key's value", _QUOTAS)
+INDEXED = Limit(1024, "bytes", "the index's sort key: other fields and key, encoded", _QUOTAS)
+TRANSACTION_ITEMS = Limit(100, "items", "writes and checks", _MODEL)
+TRANSACTION_SIZE = Limit(4 * 1024 * 1024, "bytes", "the items together", _QUOTAS)
+READ_KEYS = Limit(100, "keys", "keys of a BatchGetItem", _MODEL)
+BATCH_WRITE = 25
+"""Writes of one BatchWriteItem (botocore's service model)."""
+WRITE_ITEMS = Limit(
+    100, "items", "writes", "one transaction, 4 BatchWriteItem or 100 puts in flight"
+)
+
+
+def capabilities_of(table: Table) -> Capabilities:
+    """The descriptor of one table."""
+    rejects = any(key.kind != "N" and key.field is not None for key in table.keys)
+    return Capabilities(
+        keys=Keys(
+            partition=PARTITION_KEY,
+            sort=SORT_KEY,
+            empty=EmptyKey.REJECTED if rejects else EmptyKey.HELD,
+        ),
+        records=Records(size=ITEM, depth=DEPTH),
+        transactions=Transactions(
+            scope=Scope.STORE, items=TRANSACTION_ITEMS, size=TRANSACTION_SIZE
+        ),
+        batches=Batches(read_keys=READ_KEYS, write_items=WRITE_ITEMS),
+        indexes=Indexes(value=INDEXED, empty=EmptyIndexed.ENCODED),
+        reads=Reads(index=Freshness.EVENTUAL),
+        versions=Versions.WRITTEN,
+    )

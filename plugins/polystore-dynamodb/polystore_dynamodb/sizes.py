@@ -1,0 +1,67 @@
+"""What DynamoDB charges for an item, in bytes, exactly (database-facts 2.2).
+
+Names are UTF-8; S and B their bytes; BOOL and NULL 1; a list or map 3, and 1 more for each
+element; a set the sum of its members; N one byte for two digits, aligned at the decimal point,
+one more, and another if it is negative.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from polystore_dynamodb.codec import Item, Wire
+
+CONTAINER = 3
+ELEMENT = 1
+
+
+def item_size(item: Item) -> int:
+    """The size of a whole item, which the limit of 409,600 bytes counts."""
+    return sum(text_size(name) + value_size(wire) for name, wire in item.items())
+
+
+def text_size(text: str) -> int:
+    """Bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def value_size(wire: Wire) -> int:
+    """The size of one attribute value, without a name."""
+    ((kind, raw),) = wire.items()
+    if kind == "S":
+        return text_size(raw)
+    if kind == "N":
+        return number_size(raw)
+    if kind == "B":
+        return len(raw)
+    if kind in ("BOOL", "NULL"):
+        return 1
+    return _container_size(kind, raw)
+
+
+def _container_size(kind: str, raw: Any) -> int:
+    if kind == "L":
+        return CONTAINER + sum(value_size(wire) + ELEMENT for wire in raw)
+    if kind == "M":
+        return CONTAINER + item_size(raw) + ELEMENT * len(raw)
+    if kind == "SS":
+        return sum(map(text_size, raw))
+    if kind == "NS":
+        return sum(map(number_size, raw))
+    return sum(map(len, raw))
+
+
+def number_size(text: str) -> int:
+    """The size of a number in its text form."""
+    number = Decimal(text)
+    if not number:
+        return 1
+    sign, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    last = exponent
+    for digit in reversed(digits):
+        if digit:
+            break
+        last += 1
+    return number.adjusted() // 2 - last // 2 + 2 + sign
