@@ -28,11 +28,14 @@ def escaped(text: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    """What :func:`escaped` was given."""
+    """What :func:`escaped` was given. Raises ValueError for what it never made."""
     if "\x02" not in text:
         return text
     head, *rest = text.split("\x02")
-    return head + "".join(_UNESCAPES[piece[0]] + piece[1:] for piece in rest)
+    try:
+        return head + "".join(_UNESCAPES[piece[:1]] + piece[1:] for piece in rest)
+    except KeyError:
+        raise ValueError("not an escaped text") from None
 
 
 def encode_part(part: KeyPart) -> str:
@@ -54,19 +57,23 @@ def decode_key(text: str) -> Key:
     """The parts that :func:`encode_key` was given.
 
     Raises:
-        ValueError: ``text`` is not of that form.
+        ValueError: ``text`` is nothing that it ever made.
     """
     parts = text.split(END)
     if parts.pop() != "":
         raise ValueError("not an encoded key: no terminator")
-    return tuple(_decode_part(part) for part in parts)
+    key = tuple(map(_decode_part, parts))
+    # What int() and fromhex() forgive would give two texts to one key (KEY-4).
+    if encode_key(key) != text:
+        raise ValueError("not an encoded key: another form of one")
+    return key
 
 
 def _decode_part(text: str) -> KeyPart:
     tag, body = text[:1], text[1:]
     if tag == "s":
         return unescaped(body)
-    if tag == "i":
+    if tag == "i" and len(body) == 16:
         return int(body, 16) - (1 << 63)
     if tag == "b":
         return bytes.fromhex(body)

@@ -43,7 +43,7 @@ def encode_ordered(value: Any) -> str:
     if kind is datetime:
         return f"4{microseconds(value) + (1 << 63):016x}{END}"
     if kind is bytes:
-        return "6" + value.hex() + END
+        return f"6{value.hex()}{END}"
     if kind is Ref:
         return "7" + escaped(value.collection) + "\x02\x06" + escaped(encode_key(value.key)) + END
     if kind is GeoPoint:
