@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from datetime import datetime
 from decimal import Decimal
+from math import isnan
 from typing import Any
 
 from polystore.driver.keycodec import END, encode_key, escaped
@@ -52,10 +53,10 @@ def encode_ordered(value: Any) -> str:
 
 
 def _number(value: int | float | Decimal) -> str:
-    """Sign, exponent and digits of a number, exactly; then the type and what the size leaves out."""
+    """Sign, exponent and digits of a number, exactly; then its type and what the size lacks."""
     rank = _RANK[type(value)]
     if type(value) is float:
-        if value != value:
+        if isnan(value):
             return "0" + rank
         if value in (float("inf"), float("-inf")):
             return ("5" if value > 0 else "1") + rank
