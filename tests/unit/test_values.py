@@ -177,6 +177,8 @@ def test_anything_else_is_refused_with_its_path_and_without_its_value(
 def test_a_reserved_name_is_refused_and_others_are_not(name: str) -> None:
     with pytest.raises(InvalidValue, match="reserved"):
         checked_fields({name: 1})
+    with pytest.raises(InvalidValue, match="reserved"):
+        checked_fields({"a": [{"b": {name: 1}}]})
     assert check_name(name[1:], "x") == name[1:]
 
 
