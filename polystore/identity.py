@@ -6,6 +6,11 @@ from itertools import count
 from secrets import token_hex
 
 
+def new_identity() -> str:
+    """An id of an incarnation: 64 random bits, as text."""
+    return token_hex(8)
+
+
 class WriteIds:
     """Makes write ids: a prefix of this incarnation, and a counter.
 
@@ -16,7 +21,7 @@ class WriteIds:
     __slots__ = ("_next", "prefix")
 
     def __init__(self, prefix: str | None = None) -> None:
-        self.prefix = prefix or token_hex(8)
+        self.prefix = prefix or new_identity()
         self._next = count(1).__next__
 
     def new(self) -> str:

@@ -7,17 +7,20 @@ translation here, so that no driver can forget to.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from polystore.effects import Both, Call, Changed, Effect, Now, Procedure, Sleep, Uniform
 from polystore.errors import PolystoreError
 
 T = TypeVar("T")
+_log = logging.getLogger("polystore.runner")
 
 
 class ThreadSignal:
@@ -25,6 +28,7 @@ class ThreadSignal:
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
+        self._listeners: set[Callable[[], None]] = set()
 
     def __enter__(self) -> object:
         return self._condition.acquire()
@@ -35,6 +39,19 @@ class ThreadSignal:
     def notify(self) -> None:
         """Wake all who wait; the caller holds the lock."""
         self._condition.notify_all()
+        for listener in self._listeners:
+            listener()
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Call ``listener`` at each change, from whatever thread makes it."""
+        with self._condition:
+            self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._listeners.discard(listener)
 
     def wait(self, ready: Callable[[], bool], seconds: float) -> bool:
         """Block until ``ready()`` or for ``seconds``; whether it is ready."""
@@ -61,10 +78,12 @@ class SyncRunner:
 
     Several procedures at once (:class:`~polystore.effects.Both`) share a pool of ``threads``
     worker threads, started when first needed; the first of them stays on the calling thread.
+    ``sleep`` waits for so many seconds.
     """
 
-    def __init__(self, threads: int = 32) -> None:
+    def __init__(self, threads: int = 32, sleep: Callable[[float], object] = time.sleep) -> None:
         self._threads = threads
+        self._sleep = sleep
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -89,7 +108,7 @@ class SyncRunner:
             case Now():
                 return time.monotonic()
             case Sleep():
-                time.sleep(max(effect.seconds, 0.0))
+                self._sleep(max(effect.seconds, 0.0))
                 return None
             case Uniform():
                 return random.random()  # jitter, not a secret
@@ -165,13 +184,30 @@ class AsyncRunner:
             case Uniform():
                 return random.random()  # jitter, not a secret
             case Changed():
-                if effect.ready():
-                    return True
-                wait = effect.signal.wait
-                return await loop.run_in_executor(self._pool, wait, effect.ready, effect.seconds)
+                return await self._changed(effect)
             case Both():
                 return await self._both(effect.procedures)
         raise TypeError(f"unknown effect {type(effect).__name__}")
+
+    async def _changed(self, effect: Changed) -> bool:
+        """Wait without a thread: those that wait must not keep others from their calls."""
+        signal, loop = effect.signal, asyncio.get_running_loop()
+        assert isinstance(signal, ThreadSignal)
+        rung = asyncio.Event()
+        deadline = loop.time() + effect.seconds
+
+        def ring() -> None:
+            loop.call_soon_threadsafe(rung.set)
+
+        with signal.heard_by(ring):
+            while True:
+                rung.clear()
+                with signal:
+                    ready = effect.ready()
+                if ready or loop.time() >= deadline:
+                    return ready
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(rung.wait(), deadline - loop.time())
 
     async def _both(self, procedures: tuple[Procedure[Any], ...]) -> list[Any]:
         results = await asyncio.gather(*map(self.run, procedures), return_exceptions=True)
@@ -183,3 +219,40 @@ class AsyncRunner:
     def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown(wait=False)
+
+
+class Background:
+    """A daemon thread that runs one procedure until it ends or is told to stop.
+
+    Args:
+        name: of the thread, for people.
+        procedure: makes the procedure; called again a second after one that failed.
+    """
+
+    def __init__(self, name: str, procedure: Callable[[], Procedure[None]]) -> None:
+        self._procedure = procedure
+        self._stopping = threading.Event()
+        self._runner = SyncRunner(sleep=self._stopping.wait)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._runner.run(self._procedure())
+            except Exception:  # noqa: BLE001  # whatever it is, it is logged
+                # A defect of polystore: the fleet must not lose a member over it.
+                _log.exception("%s failed and begins again", self._thread.name)
+                self._stopping.wait(1.0)
+            else:
+                break
+        self._runner.close()
+
+    def stop(self) -> None:
+        """Wake the procedure from its sleep, and never begin it again."""
+        self._stopping.set()
+
+    def ended_within(self, seconds: float) -> bool:
+        """Wait until the thread has ended, at most so long; whether it has."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import attrs
@@ -44,7 +44,8 @@ class OpenGroup:
         config: the group's declaration.
         collections: its collections, by name.
         source, target, control: open drivers; ``control`` may be one of the other two.
-        lower: what an opened collection promises, given driver, collection and declaration.
+        ids: makes write ids.
+        promised: what a driver promises for a collection, lowered by plugins.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class OpenGroup:
         target: Driver,
         control: Driver,
         ids: WriteIds,
+        promised: Callable[[Driver, Collection], Capabilities],
     ) -> None:
         self.config = config
+        self.promised = promised
         self.collections = MappingProxyType(dict(collections))
         self.sides = MappingProxyType({SOURCE: Side(SOURCE, source), TARGET: Side(TARGET, target)})
         self.ids = ids
@@ -65,7 +68,7 @@ class OpenGroup:
 
     def _bounds(self, collection: Collection) -> Bounds:
         source, target = (
-            Opened(side, promised(side.driver, collection)) for side in self.sides.values()
+            Opened(side, self.promised(side.driver, collection)) for side in self.sides.values()
         )
         return Bounds(
             Bound(collection, (source,)),
@@ -98,8 +101,3 @@ class OpenGroup:
     def step(self) -> int:
         """Most buckets that freeze at a time: without colocation transactions need them all."""
         return BUCKETS if self.config.colocate is None else 16
-
-
-def promised(driver: Driver, collection: Collection) -> Capabilities:
-    """What a driver promises for a collection, lowered by plugins."""
-    return driver.capabilities(collection)

@@ -103,6 +103,12 @@ class Session:
             except Fenced:
                 continue
 
+    def stop(self) -> None:
+        """End :meth:`run` at its next look."""
+        with self.signal:
+            self._closing = True
+            self.signal.notify()
+
     async def leave(self) -> None:
         """Stop taking part: finish, converge, remove slots and member record.
 

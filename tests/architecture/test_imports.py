@@ -29,7 +29,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runner",),
     ("route",),
     ("migration",),
-    ("store", "transaction", "aio", "operations"),
+    ("operations", "serving", "cursors", "reading", "transaction"),
+    ("membership", "databases", "store", "aio"),
     ("testing",),
     ("cli",),
 )
@@ -59,7 +60,7 @@ RESTRICTED: dict[str, frozenset[str]] = {
     "random": OUTSIDE,
     "secrets": OUTSIDE,
     "uuid": OUTSIDE,
-    "threading": OUTSIDE | {"store", "transaction", "migration", "plugin", "observe"},
+    "threading": OUTSIDE | {"membership", "store", "transaction", "migration", "plugin", "observe"},
 }
 WALL_CLOCK_CALLS = frozenset({"now", "utcnow", "today"})
 
