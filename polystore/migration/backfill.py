@@ -47,6 +47,7 @@ class Copier:
         parallel: how many segments are copied at once.
         page: records of one page.
         progress: told of each confirmed page.
+        begun: told of each page before it is sent to the target.
         running: asked before each page; ``False`` stops the copy where it is.
     """
 
@@ -57,12 +58,14 @@ class Copier:
         parallel: int = 4,
         page: int = PAGE,
         progress: Callable[[SegmentProgress], None] = lambda _: None,
+        begun: Callable[[SegmentProgress], None] = lambda _: None,
         running: Callable[[], bool] = lambda: True,
     ) -> None:
         self.group = group
         self._parallel = parallel
         self._page = page
         self._progress = progress
+        self._begun = begun
         self._running = running
 
     async def run(self) -> dict[str, Summary]:
@@ -116,6 +119,7 @@ class Copier:
             page = await patiently(
                 partial(source.scan, collection, segment, part.cursor, self._page)
             )
+            self._begun(part)
             written, newer, rejected = await self._copied(setting, collection, target, page.records)
             part = attrs.evolve(
                 part,

@@ -116,11 +116,13 @@ class Fleet:
 
 def named(members: Sequence[Member]) -> str:
     """Members for a message: their ids, and where they run."""
-    return ", ".join(f"{m.id} ({_place(m.stored.fields or {})})" for m in members)
+    return ", ".join(f"{member.id} ({place(member)})" for member in members)
 
 
-def _place(fields: Fields) -> str:
-    return f"{fields.get('host')!s}, process {fields.get('process')!s}"
+def place(member: Member) -> str:
+    """Where a member runs, for people."""
+    fields = member.stored.fields or {}
+    return f"{fields.get('host')!s}, process {fields.get('pid')!s}"
 
 
 def _raised(setting: Setting) -> Setting:

@@ -1,0 +1,76 @@
+"""The root of the command line, and the commands that are about drivers and places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from polystore.capabilities.wire import to_json
+from polystore.capabilities.words import describe
+from polystore.cli.demo.command import demo
+from polystore.cli.migrate import migrate
+from polystore.cli.output import Output, json_option, reported
+from polystore.plugin.registry import default_registry
+from polystore.schema import Collection
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="polystore-core")
+def main() -> None:
+    """One application, any database; and from one to another without downtime.
+
+    Exit codes: 0 done; 1 the answer is no, or it failed; 2 wrong arguments or configuration;
+    3 a database or an engine cannot be reached.
+    """
+
+
+@main.command()
+@click.argument("urls", nargs=-1)
+@json_option
+@reported
+def drivers(urls: tuple[str, ...], *, as_json: bool) -> None:
+    """List the installed drivers; open those of URLS to show what they promise there.
+
+    Without URLs no SDK is imported and nothing is connected to.
+    """
+    output = Output(as_json=as_json)
+    registry = default_registry()
+    listed = [
+        {"name": spec.name, "summary": spec.summary, "url": spec.url} for spec in registry.specs()
+    ]
+    lines = [f"{d['name']:<12} {d['summary']}\n{'':<12} {d['url']}" for d in listed]
+    promised = {}
+    for url in urls:
+        driver = registry.open(url)
+        try:
+            capabilities = driver.capabilities(Collection("example", ["id:str"]))
+        finally:
+            driver.close()
+        promised[driver.name] = to_json(capabilities)
+        lines += ["", f"{driver.name} promises for a collection with one text key:"]
+        lines += [f"  {line}" for line in describe(capabilities)]
+    output.result({"drivers": listed, "capabilities": promised}, *lines)
+
+
+@main.command()
+@click.option(
+    "--config", "-c", type=click.Path(path_type=Path), default="polystore.toml", show_default=True
+)
+@json_option
+@reported
+def create(config: Path, *, as_json: bool) -> None:
+    """Create the tables and indexes of the declared collections, wherever they are missing.
+
+    In a group they are created on both sides, with the collections that a migration needs.
+    """
+    import polystore
+
+    with polystore.open(config) as store:
+        store.create()
+        names = sorted(store.config.collections)
+    Output(as_json=as_json).result({"created": names}, f"ready: {', '.join(names)}")
+
+
+main.add_command(migrate)
+main.add_command(demo)

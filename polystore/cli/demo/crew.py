@@ -1,0 +1,99 @@
+"""The demo's application processes: started, watched through their journals, stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from polystore.cli.demo.journal import Entry, Reader, entries
+from polystore.errors import MigrationError
+
+KINDS = ("get", "get_many", "query", "put", "insert", "update", "delete", "transaction")
+"""Kinds of operations; each stage sees enough of each."""
+
+
+class Crew:
+    """Application processes, all on one configuration.
+
+    Args:
+        config: the configuration file that they open.
+        folder: where their journals and what they print go.
+        processes: how many.
+        rate: operations a second of each.
+    """
+
+    def __init__(self, config: Path, folder: Path, processes: int, rate: float) -> None:
+        self._folder = folder
+        self._stop = folder / "stop"
+        self._readers: dict[Path, Reader] = {}
+        self._kinds: dict[tuple[Path, int], str] = {}
+        self._processes = [self._started(config, f"p{number}", rate) for number in range(processes)]
+
+    def _started(self, config: Path, name: str, rate: float) -> subprocess.Popen[bytes]:
+        journal = self._folder / f"{name}.journal"
+        journal.touch()
+        self._readers[journal] = Reader(journal)
+        command = [
+            sys.executable, "-m", "polystore.cli.demo.worker",
+            str(config), str(journal), name, str(rate), str(self._stop),
+        ]  # fmt: skip
+        with (self._folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+    def counted(self) -> Counter[str]:
+        """How many operations of each kind have ended since the last call."""
+        found: Counter[str] = Counter()
+        for path, reader in self._readers.items():
+            for line in reader.lines():
+                if line[0] == "try":
+                    self._kinds[path, line[1]] = line[2]
+                elif line[0] == "done":
+                    found[self._kinds.pop((path, line[1]))] += 1
+                else:
+                    found[line[1]] += 1
+        return found
+
+    def work_until(self, counts: Counter[str], least: Mapping[str, int], total: int) -> None:
+        """Wait until enough operations of each kind have ended; adds to ``counts``.
+
+        Raises:
+            MigrationError: an application process has died.
+        """
+        while True:
+            counts.update(self.counted())
+            if counts.total() >= total and all(counts[k] >= n for k, n in least.items()):
+                return
+            self.check()
+            time.sleep(0.1)
+
+    def check(self) -> None:
+        """Whether all still live. Raises MigrationError with the end of what a dead one printed."""
+        for number, process in enumerate(self._processes):
+            if process.poll() is not None:
+                log = (self._folder / f"p{number}.log").read_text(errors="replace")
+                raise MigrationError(f"application process p{number} has died:\n{log[-2000:]}")
+
+    def stop(self) -> None:
+        """Have all finish their operation, leave the fleet, and end."""
+        self._stop.touch()
+        for process in self._processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def printed(self) -> str:
+        """What they printed: errors, one a line."""
+        return "".join(
+            (self._folder / f"p{n}.log").read_text(errors="replace")
+            for n in range(len(self._processes))
+        )
+
+    def operations(self) -> list[Entry]:
+        """All operations of all journals."""
+        return [entry for path in self._readers for entry in entries(path)]

@@ -1,0 +1,386 @@
+"""The demo itself: the walk through every stage under load, and the verdict at its end."""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from polystore.cli.demo.crew import KINDS, Crew
+from polystore.cli.demo.dataset import COLLECTIONS, Dataset, load
+from polystore.cli.demo.journal import Entry
+from polystore.cli.demo.judge import EXPECTED, Findings, judge
+from polystore.cli.demo.places import Place, places
+from polystore.cli.output import Output
+from polystore.cli.place import joined, opened
+from polystore.driver import Driver, Segment, Unprocessed, Write
+from polystore.errors import MigrationError
+from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.fleet import Fleet
+from polystore.migration.group import OpenGroup
+from polystore.migration.ledger import SLOTS
+from polystore.migration.progress import copy_summary
+from polystore.migration.stages import TARGET, Setting
+from polystore.migration.verify import Verified, Verifier
+from polystore.membership import Membership
+from polystore.plugin.registry import default_registry
+from polystore.runner import SyncRunner
+from polystore.values import Fields, Key
+
+GROUP = "geo"
+OPERATIONS = 520
+"""Least operations of each stage and dial step."""
+
+OF_EACH_KIND = {kind: 50 for kind in KINDS}
+WAIT_LEASE = 2.0
+"""Lease of the demo in seconds: shorter than the default 5, so that a death is noticed sooner."""
+
+
+@attrs.frozen
+class Plan:
+    """What to run.
+
+    Attributes:
+        source, target: names of drivers, or URLs.
+        processes: application processes.
+        rate: operations a second of each.
+        kills: shares of the copy, in %, at which the backfill is killed and started again.
+    """
+
+    source: str = "datastore"
+    target: str = "dynamodb"
+    processes: int = 4
+    rate: float = 60.0
+    kills: Sequence[float] = ()
+
+
+@attrs.define
+class Phase:
+    """One stage or dial step: its name, and when it began and ended (monotonic seconds)."""
+
+    name: str
+    began: float
+    ended: float = 0.0
+    counts: Counter[str] = attrs.field(factory=Counter)
+    found: int = 0
+    repaired: int = 0
+
+
+class Demo:
+    """One run of the demo.
+
+    Args:
+        plan: what to run.
+        folder: an empty folder for its files.
+        output: where to print.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, output: Output) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.output = output
+        self.phases: list[Phase] = []
+        self.copies: list[str] = []
+        self._runner = SyncRunner()
+
+    def run(self) -> dict[str, Any]:
+        """Run it all; what ``--json`` prints.
+
+        Raises:
+            PolystoreError: it could not be run to its end.
+        """
+        began = time.monotonic()
+        data = load()
+        with places((self.plan.source, self.plan.target), self.folder) as sides:
+            config = self._configured(sides)
+            for side, place in zip(("source", "target"), sides, strict=True):
+                self.output.say(f"{side}: {place.product}")
+            self._create(config)
+            with opened(config, GROUP) as member:
+                self._fill(member.group, data)
+                operations, after, leftovers = self._moved(config, member)
+            findings = judge(operations, data.records(), after)
+            if leftovers:
+                findings.different.append(f"{leftovers} tombstones or slots are left")
+        return self._result(findings, operations, sides, time.monotonic() - began)
+
+    # -- before -------------------------------------------------------------------------------
+
+    def _configured(self, sides: tuple[Place, Place]) -> Path:
+        """The configuration file that the application processes open."""
+        installed = default_registry().names()
+        lines = [
+            "timeout = 15.0",
+            f"[groups.{GROUP}]",
+            f"collections = {list(COLLECTIONS)!r}",
+            f'source = "{sides[0].url}"',
+            f'target = "{sides[1].url}"',
+            "colocate = 1",
+            f"lease = {WAIT_LEASE}",
+            "poll = 0.5",
+            "quarantine = 10.0",
+        ]
+        for name, declared in COLLECTIONS.items():
+            lines += [f"[collections.{name}]", f"key = {declared['key']!r}"]
+            lines += [f"[collections.{name}.indexes]"] if "indexes" in declared else []
+            lines += [f"{i} = {fields!r}" for i, fields in declared.get("indexes", {}).items()]
+            if "datastore" in installed:
+                path = declared["datastore"]["path"]
+                lines += [f"[collections.{name}.datastore]", f'path = "{path}"']
+        config = self.folder / "polystore.toml"
+        config.write_text("\n".join(lines).replace("'", '"') + "\n")
+        return config
+
+    def _create(self, config: Path) -> None:
+        import polystore
+
+        with polystore.open(config) as store:
+            store.create()
+
+    def _fill(self, group: OpenGroup, data: Dataset) -> None:
+        """Put the data into the source as its own users would: without any mark of polystore."""
+        source = group.sides["source"].driver
+        records = [
+            Write(group.collection(name), key, fields)
+            for name, found in data.records().items()
+            for key, fields in found.items()
+        ]
+        with self.output.progress("loading the source", len(records)) as advance:
+            for start in range(0, len(records), 500):
+                batch = records[start : start + 500]
+                _write_all(source, batch)
+                advance(len(batch))
+        self.output.say(f"loaded {len(data.cities)} cities and {len(data.countries)} countries")
+
+    # -- the walk -----------------------------------------------------------------------------
+
+    def _moved(
+        self, config: Path, member: Membership
+    ) -> tuple[list[Entry], dict[str, dict[Key, Fields]], int]:
+        crew = Crew(config, self.folder, self.plan.processes, self.plan.rate)
+        try:
+            self._walk(config, member, crew)
+        finally:
+            crew.stop()
+        printed = crew.printed()
+        if printed:
+            self.output.say(printed[:2000])
+        group = member.group
+        after, leftovers = _everything(group.sides[TARGET].driver, group)
+        return crew.operations(), after, leftovers
+
+    def _walk(self, config: Path, member: Membership, crew: Crew) -> None:
+        group = member.group
+        coordinator = Coordinator(group)
+        request = Request("demo", "polystore demo", confirm=GROUP, sole=True)
+
+        def to(name: str, *steps: Callable[[], Any]) -> None:
+            with self._phase(name, crew) as phase:
+                for step in steps:
+                    result = step()
+                    if isinstance(result, dict):
+                        phase.found += sum(len(v.discrepancies) for v in result.values())
+                        phase.repaired += sum(v.repaired for v in result.values())
+
+        def go(step: Callable[[Request], Any]) -> Callable[[], Setting]:
+            return lambda: self._runner.run(step(request))
+
+        def dial(percent: float) -> Callable[[], Setting]:
+            return lambda: self._runner.run(coordinator.dial(percent, request))
+
+        to("source-only")
+        to("prepare", go(coordinator.start), go(coordinator.advance))
+        to("dual-write", go(coordinator.advance), lambda: self._backfill(config, group))
+        to("dual-read", go(coordinator.advance), lambda: self._verify(config))
+        for percent in (10, 50, 0, 100):
+            to(f"dial {percent} %", dial(percent))
+        to("target-only", lambda: self._verify(config), go(coordinator.advance))
+        to("clean", go(coordinator.advance))
+        to("detached", go(coordinator.advance))
+
+    @contextmanager
+    def _phase(self, name: str, crew: Crew) -> Iterator[Phase]:
+        """One stage: what it takes to get there, and enough operations in it."""
+        crew.check()
+        phase = Phase(name, time.monotonic())
+        self.phases.append(phase)
+        phase.counts.update(crew.counted())
+        yield phase
+        crew.work_until(phase.counts, OF_EACH_KIND, OPERATIONS)
+        phase.ended = time.monotonic()
+        done = len(self.phases)
+        picture = "━" * done + "╸" + "─" * (11 - done)
+        seconds = phase.ended - phase.began
+        self.output.say(
+            f"{picture} {name:<12} {phase.counts.total():>6} operations {seconds:5.1f} s"
+        )
+
+    def _backfill(self, config: Path, group: OpenGroup) -> None:
+        """Copy in a process of its own; kill it where the plan says, and start it again."""
+        total = sum(len(found) for found in load().records().values())
+        kills = sorted(self.plan.kills)
+        with self.output.progress("copying", total) as advance:
+            while True:
+                kill_at = kills.pop(0) / 100 * total if kills else float("inf")
+                if self._copied(config, group, kill_at, advance):
+                    return
+
+    def _copied(
+        self, config: Path, group: OpenGroup, kill_at: float, advance: Callable[[int], None]
+    ) -> bool:
+        """One process of the copy; whether it came to its end. ``False``: it was killed."""
+        pages = self.folder / "pages.log"
+        command = [
+            sys.executable, "-m", "polystore.cli", "migrate", "backfill", "--config", str(config),
+            "--json", "--log", str(pages), "--page", "400",
+        ]  # fmt: skip
+        seen = self._scanned(group)
+        log = self.folder / "backfill.log"
+        with log.open("ab") as printed:
+            process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            time.sleep(0.2)
+            now = self._scanned(group)
+            advance(now - seen)
+            seen = now
+            if seen >= kill_at:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                self.copies.append(f"killed at {seen} records")
+                return False
+        if process.returncode != 0:
+            raise MigrationError(f"the backfill failed:\n{log.read_text()[-2000:]}")
+        return True
+
+    def _scanned(self, group: OpenGroup) -> int:
+        async def sums() -> int:
+            setting = await group.ledger.setting()
+            found = [await copy_summary(group.ledger, setting, name) for name in group.collections]
+            return sum(summary.scanned for summary in found)
+
+        return self._runner.run(sums())
+
+    def _verify(self, config: Path) -> dict[str, Verified]:
+        """Compare both sides in full, as a member of its own."""
+        total = 2 * sum(len(found) for found in load().records().values())
+        with (
+            self.output.progress("verifying", total) as advance,
+            opened(config, GROUP) as member,
+            joined(member) as session,
+        ):
+            verifier = Verifier(
+                session, Fleet(member.group), progress=lambda _name, _side, count: advance(count)
+            )
+            return self._runner.run(verifier.run())
+
+    # -- after --------------------------------------------------------------------------------
+
+    def _result(
+        self,
+        findings: Findings,
+        operations: Sequence[Entry],
+        sides: tuple[Place, Place],
+        seconds: float,
+    ) -> dict[str, Any]:
+        stages = [_stage(phase, operations) for phase in self.phases]
+        open_ = sum(s["found"] for s in stages) - sum(s["repaired"] for s in stages)
+        repaired = sum(s["repaired"] for s in stages)
+        clean = findings.clean and not open_ and not repaired
+        return {
+            "verdict": "clean" if clean else "not clean",
+            "acknowledged": findings.acknowledged,
+            "lost": len(findings.lost),
+            "errors": sum(findings.errors.values()),
+            "different": len(findings.different) + open_,
+            "repaired": repaired,
+            "doubled": len(findings.doubled),
+            "returned": len(findings.returned),
+            "stale": len(findings.stale),
+            "wrong": len(findings.wrong),
+            "seconds": round(seconds, 1),
+            "source": sides[0].product,
+            "target": sides[1].product,
+            "backfill": self.copies,
+            "pages_twice": _twice(self.folder / "pages.log"),
+            "findings": findings.told(),
+            "stages": stages,
+        }
+
+
+def _write_all(driver: Driver, writes: Sequence[Write]) -> None:
+    """Write a batch; what the database does not get to is sent again."""
+    left = list(writes)
+    limit = driver.capabilities(writes[0].collection).batches.write_items
+    by_collection: dict[str, list[Write]] = {}
+    for write in left:
+        by_collection.setdefault(write.collection.name, []).append(write)
+    for batch in by_collection.values():
+        size = limit.most if limit else len(batch)
+        while batch:
+            again = []
+            for start in range(0, len(batch), size):
+                part = batch[start : start + size]
+                outcomes = driver.write_many(part)
+                again += [
+                    w for w, o in zip(part, outcomes, strict=True) if isinstance(o, Unprocessed)
+                ]
+            batch = again
+
+
+def _everything(driver: Driver, group: OpenGroup) -> tuple[dict[str, dict[Key, Fields]], int]:
+    """All records of one side, read past polystore's routes; and how many leftovers there are."""
+    found: dict[str, dict[Key, Fields]] = {}
+    leftovers = 0
+    for collection in (*group.collections.values(), SLOTS):
+        records: dict[Key, Fields] = {}
+        cursor: str | None = None
+        while True:
+            page = driver.scan(collection, Segment(), cursor, 1000)
+            for stored in page.records:
+                if stored.fields is None or collection is SLOTS:
+                    leftovers += 1
+                else:
+                    records[stored.key] = stored.fields
+            cursor = page.cursor
+            if cursor is None:
+                break
+        found[collection.name] = records
+    found.pop(SLOTS.name)
+    return found, leftovers
+
+
+def _stage(phase: Phase, operations: Sequence[Entry]) -> dict[str, Any]:
+    """One row of the table."""
+    mine = [e for e in operations if e.ended is not None and phase.began <= e.ended < phase.ended]
+    times = sorted(1000 * (e.ended - e.began) for e in mine if e.ended is not None)
+    kinds = Counter(e.kind for e in mine)
+    return {
+        "stage": phase.name,
+        "operations": len(mine),
+        "transactions": kinds["transaction"],
+        "kinds": dict(kinds),
+        "conflicts": sum(e.error in EXPECTED for e in mine),
+        "errors": sum(e.error is not None and e.error not in EXPECTED for e in mine),
+        "p50_ms": round(statistics.median(times), 2) if times else 0.0,
+        "p99_ms": round(times[int(len(times) * 0.99)], 2) if times else 0.0,
+        "found": phase.found,
+        "repaired": phase.repaired,
+        "seconds": round(phase.ended - phase.began, 1),
+    }
+
+
+def _twice(log: Path) -> int:
+    """How many pages of the copy were sent more than once."""
+    if not log.exists():
+        return 0
+    pages = Counter(log.read_text().splitlines())
+    return sum(count - 1 for count in pages.values())

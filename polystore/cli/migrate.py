@@ -1,0 +1,304 @@
+"""``polystore migrate``: what an operator does to a running migration, from any machine."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import click
+
+from polystore.cli.output import Output, json_option, reported
+from polystore.cli.place import joined, opened
+from polystore.errors import MigrationError
+from polystore.migration.backfill import PAGE, Copier
+from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.fleet import Fleet
+from polystore.migration.gates import Gate
+from polystore.migration.progress import SegmentProgress, Summary
+from polystore.migration.stages import Setting
+from polystore.migration.status import Status, status_of
+from polystore.migration.verify import Verified, Verifier
+from polystore.runner import SyncRunner
+
+C = TypeVar("C", bound=Callable[..., None])
+
+
+def _options(command: C) -> C:
+    """The options that say which group of which configuration."""
+    for option in (
+        json_option,
+        click.option("--group", "-g", default=None, help="The group; needed if there are several."),
+        click.option(
+            "--config", "-c", type=click.Path(path_type=Path), default="polystore.toml",
+            show_default=True, help="The configuration file.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _reasons(command: C) -> C:
+    """The options that a change of a migration asks for: who, and why."""
+    for option in (
+        click.option("--override", multiple=True, metavar="GATE", help="Pass a gate that is shut."),
+        click.option("--why", required=True, help="Why; it is kept in the history."),
+        click.option("--who", default=getpass.getuser, help="Who; the user's name by default."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def migrate() -> None:
+    """Start, steer and watch the migration of a group of collections."""
+
+
+@migrate.command()
+@_options
+@reported
+def status(config: Path, group: str | None, *, as_json: bool) -> None:
+    """Show where the migration stands: stage, dial, members, copy, next gates."""
+    output = Output(as_json=as_json)
+    with opened(config, group) as ready:
+        now = SyncRunner().run(status_of(ready.group))
+    output.result(now.data(), *status_lines(now))
+
+
+def status_lines(now: Status) -> list[str]:
+    """A status for people."""
+    setting = now.setting
+    lines = [
+        stage_picture(setting),
+        f"group {now.group}: run {setting.run}, epoch {setting.epoch}, dial {setting.dial():g} %",
+    ]
+    for member in now.members:
+        lines.append(
+            f"  member {member['id']} on {member['where']}: {member['state']}, "
+            f"epoch {member['acked']}"
+        )
+    for name, summary in now.copied.items():
+        lines.append(f"  copy of {name}: {summary.text()}")
+    lines += [
+        f"  gate {gate.name}: {'open' if gate.open else 'shut: ' + gate.says}" for gate in now.gates
+    ]
+    return lines
+
+
+def stage_picture(setting: Setting) -> str:
+    """The stages in a row, the present one marked; in dual-read with the dial."""
+    from polystore.migration.stages import Stage
+
+    names = []
+    for stage in Stage:
+        if stage is Stage.ARMED:
+            continue
+        here = stage is setting.stage or (
+            stage is Stage.SOURCE_ONLY and setting.stage is Stage.ARMED
+        )
+        dial = f" {setting.dial():.0f} %" if here and stage is Stage.DUAL_READ else ""
+        names.append(f"[{stage.value}{dial}]" if here else stage.value)
+    return " → ".join(names)
+
+
+@migrate.command()
+@_options
+@reported
+def history(config: Path, group: str | None, *, as_json: bool) -> None:
+    """Show who changed what, and why, oldest first."""
+    output = Output(as_json=as_json)
+    with opened(config, group) as ready:
+        events = SyncRunner().run(ready.group.ledger.history())
+    lines = [f"epoch {e['epoch']}: {e['what']} ({e['who']}: {e['why']})" for e in events]
+    output.result({"history": events}, *lines)
+
+
+def _changed(
+    config: Path,
+    group: str | None,
+    request: Request,
+    change: Callable[[Coordinator], Any],
+    *,
+    as_json: bool,
+) -> None:
+    """Run one command of the coordinator and print where things stand then."""
+    output = Output(as_json=as_json)
+    with opened(config, group) as ready:
+        coordinator = Coordinator(ready.group, told=lambda s: output.say(stage_picture(s)))
+        setting = SyncRunner().run(change(coordinator))
+    output.result(setting_data(setting), stage_picture(setting))
+
+
+def setting_data(setting: Setting) -> dict[str, Any]:
+    """A setting for programs."""
+    return {**setting.to_fields(), "dial": setting.dial()}
+
+
+@migrate.command()
+@_options
+@_reasons
+@reported
+def start(
+    config: Path, group: str | None, *, who: str, why: str, override: tuple[str, ...], as_json: bool
+) -> None:
+    """Begin a run: all members confirm that they are there."""
+    request = Request(who, why, override=frozenset(override))
+    _changed(config, group, request, lambda c: c.start(request), as_json=as_json)
+
+
+@migrate.command()
+@_options
+@_reasons
+@click.option(
+    "--confirm", default="", metavar="GROUP", help="Its name: for the point of no return."
+)
+@click.option("--sole-access", is_flag=True, help="Nobody reads or writes past the library.")
+@click.option("--dry-run", is_flag=True, help="Only look at the gates.")
+@reported
+def advance(
+    config: Path,
+    group: str | None,
+    *,
+    who: str,
+    why: str,
+    override: tuple[str, ...],
+    confirm: str,
+    sole_access: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Go to the next stage, if its gates are open."""
+    request = Request(who, why, confirm, sole_access, frozenset(override))
+    if dry_run:
+        _dry(config, group, request, as_json=as_json)
+    else:
+        _changed(config, group, request, lambda c: c.advance(request), as_json=as_json)
+
+
+def _dry(config: Path, group: str | None, request: Request, *, as_json: bool) -> None:
+    with opened(config, group) as ready:
+        gates: list[Gate] = SyncRunner().run(Coordinator(ready.group).gates(request))
+    lines = [f"{'open' if gate.open else 'shut'}  {gate.name}: {gate.says}" for gate in gates]
+    Output(as_json=as_json).result({"gates": [attrs.asdict(gate) for gate in gates]}, *lines)
+
+
+@migrate.command()
+@_options
+@_reasons
+@reported
+def back(
+    config: Path, group: str | None, *, who: str, why: str, override: tuple[str, ...], as_json: bool
+) -> None:
+    """Go back to the previous stage; nothing is lost."""
+    request = Request(who, why, override=frozenset(override))
+    _changed(config, group, request, lambda c: c.back(request), as_json=as_json)
+
+
+@migrate.command()
+@click.argument("percent", type=click.FloatRange(0, 100))
+@_options
+@_reasons
+@reported
+def dial(
+    percent: float,
+    config: Path,
+    group: str | None,
+    *,
+    who: str,
+    why: str,
+    override: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Give PERCENT of the keys their home on the target; up or down."""
+    request = Request(who, why, override=frozenset(override))
+    _changed(config, group, request, lambda c: c.dial(percent, request), as_json=as_json)
+
+
+@migrate.command()
+@_options
+@click.option("--parallel", default=4, show_default=True, help="Segments copied at once.")
+@click.option("--page", default=PAGE, show_default=True, help="Records between two checkpoints.")
+@click.option("--log", type=click.Path(path_type=Path), help="Append a line for each page begun.")
+@reported
+def backfill(
+    config: Path,
+    group: str | None,
+    *,
+    parallel: int,
+    page: int,
+    log: Path | None,
+    as_json: bool,
+) -> None:
+    """Copy the source to the target, beside live traffic; goes on where it was stopped."""
+    output = Output(as_json=as_json)
+    with opened(config, group) as ready, output.progress("copied", None) as advance_by:
+        pages: dict[tuple[str, int], int] = {}
+
+        def told(part: SegmentProgress) -> None:
+            before = pages.get((part.collection, part.index), 0)
+            pages[part.collection, part.index] = part.scanned
+            advance_by(part.scanned - before)
+
+        def begun(part: SegmentProgress) -> None:
+            if log is not None:
+                with log.open("a") as lines:
+                    lines.write(f"{part.collection} {part.index} {part.pages}\n")
+
+        copier = Copier(ready.group, parallel=parallel, page=page, progress=told, begun=begun)
+        found: dict[str, Summary] = SyncRunner().run(copier.run())
+    data = {name: {**attrs.asdict(s), "done": s.done} for name, s in found.items()}
+    output.result({"copied": data}, *(f"{name}: {s.text()}" for name, s in found.items()))
+    if not all(summary.done for summary in found.values()):
+        raise MigrationError("the copy is not complete; run it again")
+
+
+@migrate.command()
+@_options
+@click.option("--repair/--no-repair", default=True, help="Repair what differs.")
+@click.option("--parallel", default=2, show_default=True, help="Segments walked at once.")
+@reported
+def verify(config: Path, group: str | None, *, repair: bool, parallel: int, as_json: bool) -> None:
+    """Compare both sides in full, beside live traffic."""
+    output = Output(as_json=as_json)
+    with (
+        opened(config, group) as ready,
+        output.progress("walked", None) as advance_by,
+        joined(ready) as session,
+    ):
+        verifier = Verifier(
+            session,
+            Fleet(ready.group),
+            repair=repair,
+            parallel=parallel,
+            progress=lambda _collection, _side, count: advance_by(count),
+        )
+        found: dict[str, Verified] = SyncRunner().run(verifier.run())
+    output.result({"verified": verified_data(found)}, *map(verified_line, found.values()))
+    if any(v.open for v in found.values()):
+        raise MigrationError("the sides differ")
+
+
+def verified_data(found: dict[str, Verified]) -> dict[str, Any]:
+    """A verification for programs."""
+    return {
+        name: {
+            "walked": v.walked,
+            "equal": v.equal,
+            "suspects": v.suspects,
+            "repaired": v.repaired,
+            "open": v.open,
+            "kinds": v.kinds(),
+            "keys": [list(map(str, d.key)) for d in v.discrepancies[:10]],
+        }
+        for name, v in found.items()
+    }
+
+
+def verified_line(v: Verified) -> str:
+    """A verification of one collection for people."""
+    return (
+        f"{v.collection}: {v.walked['source']} on the source, {v.walked['target']} on the target, "
+        f"{v.suspects} looked at twice, {v.repaired} repaired, {v.open} open"
+    )
