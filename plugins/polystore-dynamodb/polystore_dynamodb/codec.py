@@ -243,9 +243,7 @@ def decode_fields(item: Item, fields: Mapping[str, str]) -> Fields:
     for attribute, wire in item.items():
         name = fields.get(attribute, attribute)
         if name[:4] == RESERVED:
-            if name[:5] != ESCAPE:
-                continue
-            name = name[5:]
+            continue
         ((kind, raw),) = wire.items()
         if attribute in tree:
             record[name] = _hinted(kind, raw, tree[attribute])

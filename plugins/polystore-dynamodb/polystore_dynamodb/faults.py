@@ -37,7 +37,14 @@ from polystore.errors import (
     Throttled,
     Unavailable,
 )
-from polystore_dynamodb.limits import DEPTH, ITEM, PARTITION_KEY, SORT_KEY, TRANSACTION_SIZE
+from polystore_dynamodb.limits import (
+    DEPTH,
+    INDEXED,
+    ITEM,
+    PARTITION_KEY,
+    SORT_KEY,
+    TRANSACTION_SIZE,
+)
 
 THROTTLED = frozenset(
     {
@@ -92,13 +99,15 @@ NOT_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 GIBIBYTE = 1 << 30
 
 _LIMIT_TEXTS = (
-    ("Item size", ITEM.most, "bytes", "the item is over the limit"),
-    ("item size", ITEM.most, "bytes", "the item is over the limit"),
-    ("Nesting Levels", DEPTH.most, "levels", "lists and maps are nested too deeply"),
-    ("hashkey", PARTITION_KEY.most, "bytes", "the partition key is over the limit"),
-    ("range key", SORT_KEY.most, "bytes", "the sort key is over the limit"),
-    ("aggregate size", TRANSACTION_SIZE.most, "bytes", "the transaction is over the limit"),
+    ("item size", ITEM, "the item is over the limit"),
+    ("nesting levels", DEPTH, "lists and maps are nested over the limit"),
+    ("hashkey", PARTITION_KEY, "the partition key is over the limit"),
+    ("range key", SORT_KEY, "the sort key is over the limit"),
+    ("primary key values must be under", SORT_KEY, "a key is over the limit"),
+    ("aggregate size", TRANSACTION_SIZE, "the transaction is over the limit"),
+    ("size limit exceeded", INDEXED, "an indexed value is over the limit"),
 )
+"""What the service and DynamoDB Local say, lower case; the first that fits."""
 
 
 def error_of(error: Exception) -> PolystoreError:
@@ -209,9 +218,9 @@ def _by_code(code: str, message: str, operation: str, status: int) -> PolystoreE
 def _invalid(code: str, message: str, operation: str) -> PolystoreError:
     if code.startswith("ItemCollectionSizeLimit"):
         return _too_large(operation, "the partition is over the limit", 10 * GIBIBYTE, "bytes")
-    for text, limit, unit, problem in _LIMIT_TEXTS:
-        if text in message:
-            return _too_large(operation, problem, limit, unit)
+    for text, limit, problem in _LIMIT_TEXTS:
+        if text in message.lower():
+            return _too_large(operation, problem, limit.most, limit.unit)
     return InvalidRequest(
         f"{operation}: DynamoDB calls the request invalid ({code}); its words are in the cause",
         driver="dynamodb",

@@ -17,6 +17,7 @@ from polystore.values import INT_MAX, INT_MIN, RESERVED, Key
 from polystore_dynamodb.codec import ESCAPE, Item, Wire
 
 OPTIONS = ("table", "hash", "range")
+NO_FIELD = "_ps_k"
 MAX_INDEXES = 20
 ATTRIBUTE_BYTES = 255
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}\Z")
@@ -115,7 +116,7 @@ class Table:
         hash, range: its key attributes.
         indexes: its global secondary indexes.
         attributes: attribute name by field name, where they differ.
-        fields: field name by attribute name, where they differ.
+        fields: field name by attribute name, where they differ; a reserved name for encoded keys.
     """
 
     collection: Collection
@@ -171,7 +172,9 @@ def table_of(collection: Collection, prefix: str) -> Table:
         range_key = _key_attribute(collection, "range", "_ps_sk", collection.partition, width)
     elif "range" in placement:
         raise _wrong(collection, "it has a range, but the whole key is its partition")
-    attributes = _renamed(collection, [k for k in (hash_key, range_key) if k is not None])
+    keys = [key for key in (hash_key, range_key) if key is not None]
+    attributes = _renamed(collection, keys)
+    no_fields = {key.name: NO_FIELD for key in keys if key.field is None}
     return Table(
         collection=collection,
         name=_table_name(collection, prefix),
@@ -179,7 +182,7 @@ def table_of(collection: Collection, prefix: str) -> Table:
         range=range_key,
         indexes=_indexes(collection),
         attributes=attributes,
-        fields={attribute: field for field, attribute in attributes.items()},
+        fields=no_fields | {attribute: field for field, attribute in attributes.items()},
     )
 
 

@@ -13,6 +13,7 @@ from polystore.driver import Check, Committed, Refused, Rejected, Token, Write, 
 from polystore.schema import Collection
 from polystore_dynamodb.codec import Item
 from polystore_dynamodb.conditions import expression
+from polystore_dynamodb.faults import INVALID
 from polystore_dynamodb.items import stored, written_token
 from polystore_dynamodb.placement import Table
 from polystore_dynamodb.writes import refusal, write_request
@@ -68,11 +69,12 @@ def rejection(
     reasons: Sequence[dict[str, Any]],
     tokens: tuple[Token, ...],
 ) -> Committed | Rejected | None:
-    """What a cancellation means; ``None`` where no condition was false.
+    """What a cancellation means; ``None`` where not a false condition decides.
 
     A record with one of the commit's own write ids says that an earlier sending was applied.
     """
-    if not any(reason.get("Code") == REFUSED for reason in reasons):
+    codes = {reason.get("Code") for reason in reasons}
+    if REFUSED not in codes or codes & INVALID:
         return None
     refusals: list[Refused | None] = []
     for write, reason in zip(writes, reasons, strict=False):

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polystore_dynamodb.codec import ESCAPE, HINTS, Item, decode_fields, encode_fields
 
 from polystore.values import SET_MEMBERS, GeoPoint, Ref, checked_fields, same
+from polystore_dynamodb.codec import ESCAPE, HINTS, Item, decode_fields, encode_fields
 
 NAMES = {"": ESCAPE}
 BACK = {ESCAPE: ""}
@@ -141,7 +141,7 @@ def test_numbers_of_other_writers_are_ints_where_they_can_be() -> None:
     }
     expected = {
         "int": 7,
-        "big": Decimal("9223372036854775808"),
+        "big": Decimal(9223372036854775808),
         "broken": Decimal("1.5"),
         "ints": frozenset({1, 2}),
         "mixed": frozenset({Decimal(1), Decimal("2.5")}),

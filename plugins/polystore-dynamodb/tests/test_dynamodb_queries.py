@@ -12,9 +12,6 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polystore_dynamodb.driver import DynamoDBDriver
-from polystore_dynamodb.settings import Settings
-from polystore_engines import Engine
 
 from polystore.driver import ANYTHING, Driver, Segment, Stored, Write
 from polystore.drivers.memory.driver import MemoryDriver, Space
@@ -22,6 +19,9 @@ from polystore.errors import CursorExpired
 from polystore.queries import Position, QueryPlan, Range
 from polystore.schema import Collection, Index
 from polystore.values import GeoPoint, Ref
+from polystore_dynamodb.driver import DynamoDBDriver
+from polystore_dynamodb.settings import Settings
+from polystore_engines import Engine
 
 Made = Callable[..., Collection]
 pytestmark = pytest.mark.engine

@@ -8,8 +8,6 @@ from typing import Any
 
 import attrs
 import pytest
-from polystore_dynamodb.driver import DynamoDBDriver
-from polystore_dynamodb.settings import Settings
 
 from polystore.driver import (
     ANYTHING,
@@ -29,6 +27,8 @@ from polystore.driver import (
 )
 from polystore.errors import InvalidKey, Unsupported
 from polystore.schema import Collection
+from polystore_dynamodb.driver import DynamoDBDriver
+from polystore_dynamodb.settings import Settings
 
 Made = Callable[..., Collection]
 pytestmark = pytest.mark.engine
