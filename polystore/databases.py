@@ -26,6 +26,7 @@ from polystore.migration.stages import SOURCE, TARGET, Setting
 from polystore.operations import Access
 from polystore.plugin.registry import Registry
 from polystore.route.bound import Bound, Opened
+from polystore.route.direct import Direct
 from polystore.route.plain import PlainRoute
 from polystore.runner import SyncRunner, perform
 from polystore.schema import Collection
@@ -138,6 +139,12 @@ class Databases:
             return self.accesses[name]
         except (KeyError, TypeError):
             raise _not_declared(name, self.accesses) from None
+
+    def direct(self, name: str) -> Direct | None:
+        """The short way to a collection that one database holds; ``None`` for those of a group."""
+        access = self.access(name)
+        route = access.route
+        return Direct(route, access.bound()) if isinstance(route, PlainRoute) else None
 
     def member(self, group: str) -> Membership:
         """This process in one group. Raises InvalidRequest listing the declared groups."""

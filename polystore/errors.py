@@ -87,6 +87,13 @@ class PolystoreError(Exception):
         self.key = key
         self.driver = driver
 
+    def locate(self, collection: str, key: tuple[object, ...] | None) -> None:
+        """Say where it happened, as far as it is not known yet."""
+        if self.collection is None:
+            self.collection = collection
+        if self.key is None and self.collection == collection:
+            self.key = key
+
     def __reduce__(self) -> tuple[object, ...]:
         # The usual way back calls the class with the message alone; some need more.
         return _restored, (type(self), self.args, self.__dict__)

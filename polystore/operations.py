@@ -47,10 +47,7 @@ def located(collection: Collection, key: Key | None = None) -> Iterator[None]:
     try:
         yield
     except PolystoreError as error:
-        if error.collection is None:
-            error.collection = collection.name
-        if error.key is None and error.collection == collection.name:
-            error.key = key
+        error.locate(collection.name, key)
         raise
 
 
@@ -209,9 +206,9 @@ def seconds_of(timeout: float | None, default: float) -> float:
     return timeout
 
 
-def written(version: Version | None) -> Version:
+def written(version: object) -> Version:
     """The version that a put made."""
-    assert version is not None
+    assert isinstance(version, Version)
     return version
 
 

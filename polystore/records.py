@@ -42,14 +42,25 @@ class Record(Mapping[str, Any]):
     """One record: a mapping of all its fields, key fields included, with ``key`` and ``version``.
 
     It belongs to the caller: changing a list in it changes nothing in the database.
+
+    Args:
+        key: the key.
+        fields: all fields.
+        version: the version, or its mark.
     """
 
-    __slots__ = ("_fields", "key", "version")
+    __slots__ = ("_fields", "_version", "key")
 
-    def __init__(self, key: Key, fields: Fields, version: Version) -> None:
+    def __init__(self, key: Key, fields: Fields, version: Version | str) -> None:
         self.key = key
         self._fields = fields
-        self.version = version
+        self._version = version
+
+    @property
+    def version(self) -> Version:
+        """The mark of this state of the record."""
+        version = self._version  # a mark until it is asked for: most reads never ask
+        return version if isinstance(version, Version) else Version(version)
 
     def __getitem__(self, name: str) -> Any:
         return self._fields[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -14,12 +15,13 @@ from polystore.config import Config, load
 from polystore.databases import Databases, opening_line
 from polystore.driver import Description
 from polystore.effects import Procedure
-from polystore.errors import ConfigError
-from polystore.operations import Operations, seconds_of
+from polystore.errors import ConfigError, Contention, Throttled
+from polystore.operations import Operations, seconds_of, written
 from polystore.plugin.registry import Registry, default_registry
 from polystore.queries import Range
 from polystore.reading import Explanation, Page, Reading
 from polystore.records import Record, Version
+from polystore.route.direct import Direct
 from polystore.schema import Collection
 from polystore.serving import Asked
 from polystore.transaction import Attempts, Draft, DraftCollection
@@ -142,7 +144,8 @@ class Store:
         found = self._collections.get(name)
         if found is None:
             access = self._databases.access(name)
-            found = OpenCollection(Operations(access, self.config.timeout), self._run)
+            operations = Operations(access, self.config.timeout)
+            found = OpenCollection(operations, self._run, self._databases.direct(name))
             self._collections[name] = found
         return found
 
@@ -225,11 +228,15 @@ class Store:
 
 
 class OpenCollection:
-    """One collection of an open store."""
+    """One collection of an open store.
 
-    def __init__(self, operations: Operations, run: Run) -> None:
+    Where one database is in play, what needs a single call goes straight to its driver.
+    """
+
+    def __init__(self, operations: Operations, run: Run, direct: Direct | None) -> None:
         self._operations = operations
         self._run = run
+        self._direct = direct
 
     @property
     def declared(self) -> Collection:
@@ -257,10 +264,18 @@ class OpenCollection:
             Conflict: the condition does not hold; nothing was written.
             InvalidKey, InvalidValue, LimitExceeded: the record cannot be held; nothing was sent.
         """
+        if when is If.any and self._direct is not None:
+            with suppress(Contention, Throttled):
+                return written(self._direct.put(record))
         return self._run(self._operations.put(record, when, timeout))
 
     def insert(self, record: Mapping[str, object], *, timeout: float | None = None) -> Version:
         """Write a new record. Raises AlreadyExists where there is one with its key."""
+        if self._direct is not None:
+            with suppress(Contention, Throttled):
+                version = self._direct.insert(record)
+                if isinstance(version, Version):
+                    return version
         return self._run(self._operations.put(record, If.absent, timeout))
 
     def get(
@@ -273,6 +288,11 @@ class OpenCollection:
             consistency: ``"strong"`` sees every acknowledged write; ``"eventual"`` may miss some.
             timeout: seconds for the operation; by default the store's.
         """
+        if consistency == "strong" and self._direct is not None:
+            try:
+                return self._direct.get(key)
+            except (Contention, Throttled):
+                pass  # the way that may wait and ask again
         return self._run(self._operations.get(key, consistency, timeout))
 
     def get_many(
@@ -307,6 +327,10 @@ class OpenCollection:
 
     def delete(self, *key: object, when: Condition = If.any, timeout: float | None = None) -> None:
         """Take one record away. Without a condition that succeeds where there is none too."""
+        if when is If.any and self._direct is not None:
+            with suppress(Contention, Throttled):
+                self._direct.delete(key)
+                return
         self._run(self._operations.delete(key, when, timeout))
 
     def query(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -11,8 +12,8 @@ from polystore.capabilities import Capabilities, EmptyKey, Limit, Scope
 from polystore.driver import Write
 from polystore.driver.side import Side
 from polystore.errors import InvalidKey, InvalidRequest, InvalidValue, LimitExceeded, Unsupported
-from polystore.records import Record, Version
-from polystore.schema import Collection, check_key_part
+from polystore.records import Record
+from polystore.schema import Collection
 from polystore.values import Fields, Key, KeyPart, checked_fields, depth, digest
 
 
@@ -30,7 +31,15 @@ class Bound:
     ``capabilities`` is the meet of the sides': what an application may rely on.
     """
 
-    __slots__ = ("_limited", "_reserved", "_strict_keys", "_types", "capabilities", "collection")
+    __slots__ = (
+        "_limited",
+        "_plain_keys",
+        "_reserved",
+        "_strict_keys",
+        "_types",
+        "capabilities",
+        "collection",
+    )
 
     def __init__(self, collection: Collection, sides: Sequence[Opened]) -> None:
         self.collection = collection
@@ -38,7 +47,7 @@ class Bound:
         for other in sides[1:]:
             met = met & other.capabilities
         self.capabilities = met
-        self._types = tuple(field.type for field in collection.key)
+        self._types: tuple[Any, ...] = tuple(field.type for field in collection.key)
         keys = met.keys
         self._reserved = re.compile(keys.reserved) if keys.reserved else None
         self._strict_keys = (
@@ -46,20 +55,23 @@ class Bound:
             or keys.reserved is not None
             or (keys.int_min, keys.int_max) != (-(2**63), 2**63 - 1)
         )
+        # Without ints, which have bounds; what else a part may be is then soon told.
+        self._plain_keys = not self._strict_keys and int not in self._types
         self._limited = tuple(s for s in sides if _has_limits(s.capabilities))
 
-    def check_key(self, parts: tuple[object, ...]) -> Key:
+    def check_key(self, parts: tuple[Any, ...]) -> Key:
         """``parts`` as a key that every side in play can hold.
 
         Raises:
             InvalidKey: wrong number, type or content of parts; the message says which side.
         """
-        if tuple(map(type, parts)) != self._types:
-            return self.collection.check_key(parts)  # raises, saying what is wrong
-        for field, part in zip(self.collection.key, parts, strict=True):
-            if not (type(part) is str and part.isascii()):
-                check_key_part(self.collection, field, part)
-        key: Key = parts  # type: ignore[assignment]  # checked part by part
+        if self._plain_keys and len(parts) == len(self._types):
+            for part, kind in zip(parts, self._types):  # noqa: B905  # equally long; quicker so
+                if type(part) is not kind or (kind is str and not part.isascii()):
+                    break
+            else:
+                return parts
+        key = self.collection.check_key(parts)
         if self._strict_keys:
             for name, checked_part in zip(self.collection.key_names, key, strict=True):
                 self._check_part(name, checked_part)
@@ -146,7 +158,7 @@ class Bound:
 
 def shown(key: Key, fields: Fields, write_id: str | None) -> Record:
     """A record as the application sees it."""
-    return Record(key, fields, Version(write_id or digest(fields)))
+    return Record(key, fields, write_id or digest(fields))
 
 
 def _has_limits(capabilities: Capabilities) -> bool:

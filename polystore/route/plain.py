@@ -6,7 +6,8 @@ nothing and may be overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from polystore.capabilities import Versions
 from polystore.driver import (
@@ -16,8 +17,10 @@ from polystore.driver import (
     Condition,
     Consistency,
     Nothing,
+    QueryPage,
     Refused,
     Rejected,
+    ScanPage,
     Segment,
     Stored,
     Unchanged,
@@ -41,6 +44,8 @@ from polystore.route.base import (
 )
 from polystore.route.bound import Bound
 from polystore.values import Key, digest
+
+T = TypeVar("T")
 
 
 class Retry:
@@ -80,7 +85,11 @@ class PlainRoute:
         self, bound: Bound, keys: Sequence[Key], consistency: Consistency, timeout: float
     ) -> list[Record | None]:
         """Records by key, in order."""
-        return [visible(s) for s in await read_all(self.side, bound.collection, keys, consistency)]
+
+        async def attempt() -> list[Stored | None]:
+            return await read_all(self.side, bound.collection, keys, consistency)
+
+        return [visible(stored) for stored in await patiently(attempt, timeout, bound, None)]
 
     async def write(self, bound: Bound, key: Key, verb: Verb, timeout: float) -> Version | None:
         """Decide on one record and write it under the token that the decision rests on."""
@@ -116,7 +125,11 @@ class PlainRoute:
     async def look(self, place: Place, timeout: float) -> Seen:
         """Read one record for a transaction."""
         bound, key = place
-        return Seen(self.side.name, await read_one(self.side, bound.collection, key))
+
+        async def attempt() -> Stored | None:
+            return await read_one(self.side, bound.collection, key)
+
+        return Seen(self.side.name, await patiently(attempt, timeout, bound, key))
 
     async def commit(
         self,
@@ -149,14 +162,22 @@ class PlainRoute:
         self, bound: Bound, plan: QueryPlan, after: Position | None, limit: int, timeout: float
     ) -> Page:
         """One page of visible records."""
-        page = await self.side.query(bound.collection, plan, after, limit)
+
+        async def attempt() -> QueryPage:
+            return await self.side.query(bound.collection, plan, after, limit)
+
+        page = await patiently(attempt, timeout, bound, None)
         return Page([r for r in map(visible, page.records) if r is not None], page.next)
 
     async def scan(
         self, bound: Bound, cursor: str | None, limit: int, timeout: float
     ) -> ScannedPage:
         """One page of all visible records."""
-        page = await self.side.scan(bound.collection, Segment(), cursor, limit)
+
+        async def attempt() -> ScanPage:
+            return await self.side.scan(bound.collection, Segment(), cursor, limit)
+
+        page = await patiently(attempt, timeout, bound, None)
         records = [r for r in map(visible, page.records) if r is not None]
         return ScannedPage(records, page.cursor)
 
@@ -208,7 +229,25 @@ def check_width(places: Sequence[Place], made: Sequence[Write], checks: int, spa
         bound.check_atomic(len(made) + checks, spare=spare, writes=made)
 
 
-async def pause(attempt: int, deadline: float, bound: Bound, key: Key) -> None:
+async def patiently(
+    attempt: Callable[[], Awaitable[T]], timeout: float, bound: Bound, key: Key | None
+) -> T:
+    """What ``attempt`` reads, asked again where the database gave way: reading twice is safe.
+
+    Raises:
+        Contention: it gave way each time up to the time limit.
+    """
+    deadline = await Now() + timeout
+    tries = 0
+    while True:
+        try:
+            return await attempt()
+        except (Contention, Throttled):
+            tries += 1
+        await pause(tries, deadline, bound, key)
+
+
+async def pause(attempt: int, deadline: float, bound: Bound, key: Key | None) -> None:
     """Wait a random moment before the next attempt: up to 2 ms, doubled each time, at most 100 ms.
 
     Raises:
@@ -219,6 +258,6 @@ async def pause(attempt: int, deadline: float, bound: Bound, key: Key) -> None:
         raise Contention(
             f"other writers were quicker {attempt} times up to the deadline",
             collection=bound.collection.name,
-            key=key,
+            key=key or None,
         )
     await Sleep(seconds)

@@ -1,0 +1,82 @@
+"""Single calls of one database on the calling thread, for what needs no procedure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from polystore.driver import ANYTHING, NOTHING, Condition, Consistency, Refused
+from polystore.errors import PolystoreError, Throttled
+from polystore.records import Record, Version
+from polystore.route.base import DELETE, Decision, Put
+from polystore.route.bound import Bound, shown
+from polystore.route.plain import RETRY, PlainRoute, Retry, version_of
+from polystore.values import Key
+
+_STRONG = Consistency.STRONG
+
+
+class Direct:
+    """Reads and writes records of one collection with one call each, neither waiting nor repeating.
+
+    Errors are those of the route. Throttled and Contention say that the route should be asked.
+
+    Args:
+        route: what does the same by procedures.
+        bound: the collection.
+    """
+
+    __slots__ = ("_bound", "_collection", "_driver", "_read", "_route", "_write")
+
+    def __init__(self, route: PlainRoute, bound: Bound) -> None:
+        self._route = route
+        self._bound = bound
+        self._collection = bound.collection
+        self._driver = route.side.driver
+        self._read = self._driver.read
+        self._write = self._driver.write
+
+    def get(self, parts: tuple[object, ...]) -> Record | None:
+        """Read one record, strongly."""
+        key = self._bound.check_key(parts)
+        try:
+            reply = self._read(self._collection, (key,), _STRONG)
+        except Exception as error:  # noqa: BLE001  # translated
+            raise self._told(error, key) from _cause(error)
+        if reply.unprocessed:
+            raise Throttled("the read was not processed", collection=self._collection.name, key=key)
+        stored = reply.records[0]
+        if stored is None or stored.fields is None:
+            return None
+        return shown(key, stored.fields, stored.write_id)
+
+    def put(self, record: Mapping[str, object]) -> Version | Retry | None:
+        """Write a record whatever is there."""
+        key, fields = self._bound.check_record(record)
+        return self._apply(key, Put(fields), ANYTHING)
+
+    def insert(self, record: Mapping[str, object]) -> Version | Retry | None:
+        """Write a record where nothing is; ``RETRY`` where something was."""
+        key, fields = self._bound.check_record(record)
+        return self._apply(key, Put(fields), NOTHING)
+
+    def delete(self, parts: tuple[object, ...]) -> Version | Retry | None:
+        """Take a record away, if there is one."""
+        return self._apply(self._bound.check_key(parts), DELETE, ANYTHING)
+
+    def _apply(self, key: Key, decision: Decision, condition: Condition) -> Version | Retry | None:
+        write = self._route.made(self._bound, key, decision, condition)
+        try:
+            outcome = self._write(write)
+        except Exception as error:  # noqa: BLE001  # translated
+            raise self._told(error, key) from _cause(error)
+        return RETRY if isinstance(outcome, Refused) else version_of(write)
+
+    def _told(self, error: Exception, key: Key) -> PolystoreError:
+        """The error of the tree that stands for what the driver raised, with its place."""
+        told = error if isinstance(error, PolystoreError) else self._driver.translate(error)
+        told.locate(self._collection.name, key)
+        return told
+
+
+def _cause(error: Exception) -> BaseException | None:
+    return error.__cause__ if isinstance(error, PolystoreError) else error
