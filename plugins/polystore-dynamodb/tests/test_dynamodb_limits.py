@@ -165,12 +165,12 @@ def test_31_levels(driver: DynamoDBDriver, made: Made, leaf: Any) -> None:
 @pytest.mark.parametrize("shape", [["p", "s"], ["p:bytes", "s:bytes"], ["p", "s", "t"]])
 def test_keys_at_their_limits(driver: DynamoDBDriver, made: Made, shape: list[str]) -> None:
     things = made(shape)
-    form = (lambda n: b"x" * n) if "bytes" in shape[0] else (lambda n: "x" * n)
+    unit: Any = b"x" if "bytes" in shape[0] else "x"
     rest = ("",) if len(shape) == 3 else ()
     encoded = 4 if rest else 0
 
     def attempt(partition: int, sort: int) -> Sizes:
-        key = (form(partition), form(sort - encoded), *rest)
+        key = (unit * partition, unit * (sort - encoded), *rest)
         write = Write(things, key, dict(zip(things.key_names, key, strict=True)))
         sizes = driver.measure(write)
         driver.write(write)
@@ -190,7 +190,7 @@ def test_an_indexed_value_at_its_limit(driver: DynamoDBDriver, made: Made) -> No
     things = made(indexes=[Index("by_two", ("state", "rank"))])
 
     def attempt(size: int) -> Sizes:
-        fields = {"id": "k", "state": "s", "rank": "x" * (size - 5)}
+        fields: dict[str, Any] = {"id": "k", "state": "s", "rank": "x" * (size - 5)}
         write = Write(things, ("k",), fields)
         sizes = driver.measure(write)
         driver.write(write)

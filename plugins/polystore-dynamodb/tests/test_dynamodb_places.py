@@ -211,7 +211,7 @@ def test_a_table_of_another_program_is_used_in_place(
 ) -> None:
     assert driver.describe(legacy).problems == ()
     (record,) = driver.scan(legacy, Segment(), None, 9).records
-    expected = {"customer": "c1", "order": 17, "total": Decimal("9.5"), "n": None}
+    expected: dict[str, Any] = {"customer": "c1", "order": 17, "total": Decimal("9.5"), "n": None}
     assert (record.key, record.fields) == (("c1", 17), expected)
     assert (record.write_id, record.stamp) == (None, None)
     changed = Write(legacy, record.key, {**expected, "n": 1}, Unchanged(record.token), "w1")
@@ -231,7 +231,7 @@ def test_a_table_of_another_program_is_used_in_place(
 
 
 @pytest.mark.engine
-@pytest.mark.rule("VAL-8", "KEY-4")
+@pytest.mark.rule("REC-1", "KEY-4")
 @pytest.mark.parametrize(
     "placement", [{}, {"hash": "PK", "range": "SK"}, {"hash": "b", "range": "a"}, {"hash": "p"}]
 )
@@ -240,9 +240,16 @@ def test_fields_that_are_called_like_key_attributes(
     driver: DynamoDBDriver, made: Made, placement: dict[str, str], key: list[str]
 ) -> None:
     things = made(key, partition=2 if len(key) == 4 else 1, placements={"dynamodb": placement})
-    parts = {"str": "k", "int": 7, "bytes": b"\x00"}
+    parts: dict[str, Any] = {"str": "k", "int": 7, "bytes": b"\x00"}
     found = tuple(parts[text.partition(":")[2] or "str"] for text in key)
-    fields = {"PK": [1.5], "SK": None, "p": 1.5, "": {"": [-0.0], "/": 1.5}, "*": b"", "z": ""}
+    fields: dict[str, Any] = {
+        "PK": [1.5],
+        "SK": None,
+        "p": 1.5,
+        "": {"": [-0.0], "/": 1.5},
+        "*": b"",
+        "z": "",
+    }
     fields |= dict(zip(things.key_names, found, strict=True))
     driver.write(Write(things, found, fields, ANYTHING, "w1"))
     (record,) = driver.read(things, [found], Consistency.STRONG).records

@@ -34,6 +34,7 @@ VALUES = [
     b"", b"a", datetime(2020, 1, 1, tzinfo=UTC), Ref("c", ("k",)), GeoPoint(1.0, 2.0),
 ]  # fmt: skip
 PARTS: dict[str, list[Any]] = {"str": TEXTS, "int": INTS, "bytes": BYTES}
+BOUNDS: dict[str, list[Any]] = {"str": [*TEXTS, ""], "int": INTS, "bytes": [*BYTES, b""]}
 BY_STATE, BY_TWO = Index("by_state", ("state",)), Index("by_two", ("state", "rank"))
 SHAPES: dict[str, list[str]] = {
     "native-str": ["p:str", "s:str"],
@@ -101,9 +102,10 @@ def shapes(opened: DynamoDBDriver) -> dict[str, Pair]:
 def indexed(opened: DynamoDBDriver) -> Pair:
     collection = Collection("indexed-things", ["p", "s:int"], indexes=[BY_STATE, BY_TWO])
     made = pair(opened, collection)
+    ranks: list[Any] = [*VALUES, [1], {}]
     records: list[dict[str, Any]] = [
         {"p": "p", "s": i, "state": state, "rank": rank}
-        for i, (state, rank) in enumerate(product(["", None, "a", 1.0], [*VALUES, [1], {}]))
+        for i, (state, rank) in enumerate(product(["", None, "a", 1.0], ranks))
     ]
     records += [{"p": "q", "s": i, "state": value} for i, value in enumerate(VALUES)]
     made.fill(records)
@@ -146,10 +148,7 @@ def test_a_partition_in_key_order(shapes: dict[str, Pair], shape: str, data: st.
     kinds = [text.partition(":")[2] for text in SHAPES[shape]]
     width = data.draw(st.integers(1, len(kinds)))
     equals = tuple(data.draw(st.sampled_from(PARTS[kind])) for kind in kinds[:width])
-    empty: list[Any] = (
-        {"str": [""], "bytes": [b""], "int": []}[kinds[width]] if width < len(kinds) else []
-    )
-    bounds = data.draw(ranges([*PARTS[kinds[width]], *empty])) if width < len(kinds) else None
+    bounds = data.draw(ranges(BOUNDS[kinds[width]])) if width < len(kinds) else None
     plan = QueryPlan(None, equals, bounds, data.draw(st.booleans()))
     agree(made, plan, data.draw(st.sampled_from([1, 3, 100])))
 
@@ -216,7 +215,7 @@ def test_what_is_no_cursor_of_the_scan(shapes: dict[str, Pair], cursor: str) -> 
 @pytest.mark.rule("QRY-8")
 def test_a_tombstone_is_in_no_index(opened: DynamoDBDriver, indexed: Pair) -> None:
     key = ("r", 1)
-    fields = {"p": "r", "s": 1, "state": "dead", "rank": 1}
+    fields: dict[str, Any] = {"p": "r", "s": 1, "state": "dead", "rank": 1}
     opened.write(Write(indexed.collection, key, fields, ANYTHING, "w1", 1))
     plan = QueryPlan(BY_STATE, ("dead",))
     assert len(opened.query(indexed.collection, plan, None, 9).records) == 1

@@ -71,7 +71,12 @@ def test_a_record_without_a_write_id_has_a_token_too(
     driver: DynamoDBDriver, made: Made, stamp: int | None
 ) -> None:
     things = made()
-    fields = {"n": 10**17, "f": 1e16, "s": frozenset({"b", "a", "c"}), "l": [{"n": Decimal("1.0")}]}
+    fields: dict[str, Any] = {
+        "n": 10**17,
+        "f": 1e16,
+        "s": frozenset({"b", "a", "c"}),
+        "l": [{"n": Decimal("1.0")}],
+    }
     written = driver.write(put(things, "a", write_id=None, stamp=stamp, **fields))
     found = read(driver, things, "a")
     assert found is not None
