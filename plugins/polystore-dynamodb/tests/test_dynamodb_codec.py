@@ -43,7 +43,9 @@ assert members.keys() == SET_MEMBERS
 sets = st.one_of(*(st.frozensets(member, max_size=4) for member in members.values()))
 scalars = st.one_of(st.none(), st.booleans(), *members.values(), geo, refs, sets)
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4)
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
 )
 records = st.dictionaries(names, values, max_size=8).map(checked_fields)
 
