@@ -1,7 +1,8 @@
-"""The codec by itself: every value comes back, in the form that a person would have stored."""
+"""The codec: every value comes back, in the form that a person would have stored."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polystore.driver import Consistency, Unchanged, Write, Written
+from polystore.schema import Collection
 from polystore.values import SET_MEMBERS, GeoPoint, Ref, checked_fields, same
 from polystore_dynamodb.codec import ESCAPE, HINTS, Item, decode_fields, encode_fields
+from polystore_dynamodb.driver import DynamoDBDriver
 
 NAMES = {"": ESCAPE}
 BACK = {ESCAPE: ""}
@@ -171,3 +175,26 @@ def test_a_hint_that_another_writer_outdated_is_left_aside(
 ) -> None:
     outdated = encode_fields({"f": value}, NAMES) | {"f": native}
     assert same(decode_fields(outdated, BACK), decode_fields({"f": native}, BACK))
+
+
+@pytest.mark.engine
+@pytest.mark.rule("VAL-2", "VAL-3", "VAL-4", "VAL-5", "VAL-7", "CON-4", "REC-1")
+def test_every_record_comes_back_from_dynamodb(
+    driver: DynamoDBDriver, made: Callable[..., Collection]
+) -> None:
+    """Also: what it was can be compared, write id or not."""
+    things = made(["id:int"])
+
+    @settings(max_examples=200)
+    @given(records, st.sampled_from([None, "w1"]))
+    def comes_back(record: dict[str, Any], write_id: str | None) -> None:
+        fields = {**record, "id": 7}
+        written = driver.write(Write(things, (7,), fields, write_id=write_id))
+        (found,) = driver.read(things, [(7,)], Consistency.STRONG).records
+        assert found is not None
+        assert same(found.fields, fields)
+        assert written == Written(found.token)
+        again = Write(things, (7,), {"id": 7}, Unchanged(found.token), "w2")
+        assert isinstance(driver.write(again), Written)
+
+    comes_back()
