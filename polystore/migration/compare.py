@@ -5,7 +5,7 @@ from __future__ import annotations
 from polystore.driver import Stored
 from polystore.migration.mirror import stamp_of
 from polystore.migration.stages import Setting
-from polystore.values import same
+from polystore.values import digest, same
 
 MISSING, STALE, DIFFERENT, AHEAD, EXTRA, FOREIGN = (
     "missing",
@@ -42,6 +42,15 @@ def kind_of(setting: Setting, home: Stored | None, mirror: Stored | None) -> str
 def differs(setting: Setting, home: Stored | None, mirror: Stored | None) -> bool:
     """Whether anything differs; under live writes that is a hint, not yet a discrepancy."""
     return kind_of(setting, home, mirror) is not None
+
+
+def summary(setting: Setting, stored: Stored) -> tuple[int, str]:
+    """What a comparison of many records keeps of one: its stamp, and a digest of its state.
+
+    Two records with equal summaries differ in nothing that :func:`kind_of` looks at.
+    """
+    state = digest({"w": stored.write_id, "f": stored.fields})
+    return (stamp_of(stored, setting), state)
 
 
 def _same_state(one: Stored, other: Stored) -> bool:

@@ -7,12 +7,12 @@ A difference counts only after a barrier, and only if the home's stamp has not m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
 from polystore.driver import Stored, Write
-from polystore.driver.side import read_one
+from polystore.driver.side import Side, read_all, read_one
 from polystore.effects import Now
 from polystore.errors import Contention, PolystoreError
 from polystore.migration.compare import MISSING, STALE, kind_of
@@ -25,6 +25,7 @@ from polystore.migration.session import Session
 from polystore.migration.slots import FREE, OWED, UNKNOWN, Target
 from polystore.migration.stages import Setting
 from polystore.route.plain import unchanged
+from polystore.values import Key
 
 BARRIER_SECONDS = 30.0
 """How long a comparison waits for a barrier before it gives up."""
@@ -49,14 +50,28 @@ class _Look:
     stamp: int | None
 
 
-async def look(group: OpenGroup, setting: Setting, target: Target) -> _Look:
-    """Read the mirror, then the home, and compare."""
-    name, key = target
-    collection = group.collection(name)
-    home = group.home(setting, key)
-    at_mirror = await read_one(group.other(home), collection, key)
-    at_home = await read_one(home, collection, key)
-    return _Look(target, kind_of(setting, at_home, at_mirror), _stamp(at_home))
+async def looks(group: OpenGroup, setting: Setting, targets: Sequence[Target]) -> list[_Look]:
+    """Read the mirrors, then the homes, of some keys, and compare."""
+    mirrors = await _read(group, targets, lambda key: group.other(group.home(setting, key)))
+    homes = await _read(group, targets, lambda key: group.home(setting, key))
+    return [
+        _Look(target, kind_of(setting, homes[target], mirrors[target]), _stamp(homes[target]))
+        for target in targets
+    ]
+
+
+async def _read(
+    group: OpenGroup, targets: Sequence[Target], side_of: Callable[[Key], Side]
+) -> dict[Target, Stored | None]:
+    """Records of several collections, each from its side, in as few calls as they take."""
+    batches: dict[tuple[str, str], list[Key]] = {}
+    for name, key in targets:
+        batches.setdefault((name, side_of(key).name), []).append(key)
+    found: dict[Target, Stored | None] = {}
+    for (name, side), keys in batches.items():
+        records = await read_all(group.sides[side], group.collection(name), keys)
+        found.update(((name, key), stored) for key, stored in zip(keys, records, strict=True))
+    return found
 
 
 def _stamp(stored: Stored | None) -> int | None:
@@ -69,22 +84,21 @@ async def certain(group: OpenGroup, fleet: Fleet, suspects: Sequence[Target]) ->
     Raises:
         MigrationError: a barrier was not passed in time: nothing can be said.
     """
-    left = [await look(group, await group.ledger.setting(), target) for target in suspects]
-    left = [seen for seen in left if seen.kind is not None]
+    setting = await group.ledger.setting()
+    left = [seen for seen in await looks(group, setting, suspects) if seen.kind is not None]
     found: list[_Look] = []
     while left:
         await fleet.barrier(within=BARRIER_SECONDS)
         setting = await group.ledger.setting()
-        moved = []
-        for before in left:
-            now = await look(group, setting, before.target)
-            if now.kind is None:
-                continue
-            if now.stamp == before.stamp and not _frozen(group, setting, before.target):
-                found.append(now)
-            else:
-                moved.append(now)  # written since: look again, behind another barrier
-        left = moved
+        before = {seen.target: seen.stamp for seen in left}
+        left = [seen for seen in await looks(group, setting, list(before)) if seen.kind is not None]
+        still = [
+            seen
+            for seen in left
+            if seen.stamp == before[seen.target] and not _frozen(group, setting, seen.target)
+        ]
+        found += still
+        left = [seen for seen in left if seen not in still]  # written since: look again
     return found
 
 
@@ -106,7 +120,7 @@ async def repaired(session: Session, found: _Look) -> Discrepancy:
             await touch(session, setting, found.target)
         home = group.home(setting, key)
         await converge(home, group.other(home), collection, key, setting)
-        done = (await look(group, setting, found.target)).kind is None
+        done = (await looks(group, setting, [found.target]))[0].kind is None
     except PolystoreError:
         done = False
     if done:

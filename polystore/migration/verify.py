@@ -1,28 +1,28 @@
 """Verification: both sides are walked in full and compared, beside live writes, without alarm.
 
-A page of the source is compared with the target's records of the same keys, and then the other way
-round for keys that the source lacks. Suspects are told apart behind one barrier. A walk that did
-not end, or counts that do not reconcile, make the run a failed one.
+Stamps and digests of the source's records are kept and met by those of the target; where there are
+more than can be kept, the other side's records are looked up instead. Suspects are told apart
+behind one barrier. A walk that did not end, or counts that do not reconcile, make the run a failed
+one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import attrs
 
 from polystore.driver import Segment, Stored
-from polystore.driver.side import Side, read_all
-from polystore.effects import Both
+from polystore.driver.side import read_all
+from polystore.effects import Both, Procedure
 from polystore.errors import MigrationError
 from polystore.migration.backfill import patiently
-from polystore.migration.compare import KINDS, differs
+from polystore.migration.compare import KINDS, differs, summary
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
 from polystore.migration.repair import Discrepancy, certain, repaired
 from polystore.migration.session import Session
-from polystore.migration.slots import Target
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
 from polystore.schema import Collection
 from polystore.values import Key
@@ -30,8 +30,8 @@ from polystore.values import Key
 PAGE = 1000
 """Records of one page."""
 
-MOST_SEEN = 2_000_000
-"""Keys of the source remembered, so as not to compare them again; beyond that they are."""
+MOST_KEPT = 1_000_000
+"""Records of the source whose stamp and digest are kept at once, about 300 bytes each."""
 
 
 @attrs.define(kw_only=True)
@@ -40,18 +40,14 @@ class Verified:
 
     Attributes:
         walked: records seen on each side, tombstones included, by side.
-        skipped: records of the second walk whose key the first had compared.
-        equal: keys whose two sides agreed at first sight.
-        again: suspects that were met a second time.
+        equal: records of the source whose partner agreed at first sight.
         suspects: keys looked at again behind a barrier.
         discrepancies: what was left, and whether it was repaired.
     """
 
     collection: str
     walked: dict[str, int] = attrs.field(factory=lambda: {SOURCE: 0, TARGET: 0})
-    skipped: int = 0
     equal: int = 0
-    again: int = 0
     suspects: int = 0
     discrepancies: list[Discrepancy] = attrs.field(factory=list)
 
@@ -130,19 +126,12 @@ class Verifier:
         await self.group.ledger.change_setting(change)
 
     async def _collection(self, setting: Setting, collection: Collection) -> Verified:
-        found = Verified(collection=collection.name)
-        suspects: dict[Key, None] = {}
-        seen: set[int] = set()
+        walk = _Walk(setting, collection, Verified(collection=collection.name))
         for side in (SOURCE, TARGET):
-            await Both(
-                *(
-                    self._walk(setting, collection, side, index, found, suspects, seen)
-                    for index in range(self._parallel)
-                )
-            )
-        if sum(found.walked.values()) != found.skipped + found.equal + len(suspects) + found.again:
-            raise MigrationError(f"{collection.name}: counts do not reconcile: the run has failed")
-        targets: list[Target] = [(collection.name, key) for key in suspects]
+            met = self._keep if side == SOURCE else self._meet
+            await Both(*(self._walk(walk, side, i, met) for i in range(self._parallel)))
+        found = walk.finished()
+        targets = [(collection.name, key) for key in walk.suspects]
         found.suspects = len(targets)
         for look in await certain(self.group, self._fleet, targets):
             if self._repair:
@@ -156,50 +145,97 @@ class Verifier:
 
     async def _walk(
         self,
-        setting: Setting,
-        collection: Collection,
+        walk: _Walk,
         name: str,
         index: int,
-        found: Verified,
-        suspects: dict[Key, None],
-        seen: set[int],
+        met: Callable[[_Walk, list[Stored]], Procedure[None]],
     ) -> None:
-        """Walk one segment of one side and compare each page with the other side."""
+        """Walk one segment of one side, handing each page on."""
         side = self.group.sides[name]
         segment = Segment(index, self._parallel)
         cursor: str | None = None
         while True:
-            page = await patiently(partial(side.scan, collection, segment, cursor, PAGE))
-            records = {stored.key: stored for stored in page.records}
-            marks = {key: hash(key) for key in records}
-            fresh = [stored for key, stored in records.items() if marks[key] not in seen]
-            found.walked[name] += len(records)
-            found.skipped += len(records) - len(fresh)
-            await self._compared(setting, collection, side, fresh, found, suspects)
-            if len(seen) < MOST_SEEN:
-                seen.update(marks.values())
-            self._progress(collection.name, name, len(records))
+            page = await patiently(partial(side.scan, walk.collection, segment, cursor, PAGE))
+            records = list({stored.key: stored for stored in page.records}.values())
+            walk.found.walked[name] += len(records)
+            await met(walk, records)
+            self._progress(walk.collection.name, name, len(records))
             cursor = page.cursor
             if cursor is None:
                 return
 
-    async def _compared(
-        self,
-        setting: Setting,
-        collection: Collection,
-        side: Side,
-        records: Sequence[Stored],
-        found: Verified,
-        suspects: dict[Key, None],
-    ) -> None:
-        other = self.group.other(side)
-        theirs = await read_all(other, collection, [stored.key for stored in records])
+    async def _keep(self, walk: _Walk, records: list[Stored]) -> None:
+        """A page of the source: keep it for the second walk, or look its partners up now."""
+        room = MOST_KEPT - len(walk.kept)
+        for stored in records[:room]:
+            walk.keep(stored)
+        await self._looked_up(walk, SOURCE, records[room:])
+
+    async def _meet(self, walk: _Walk, records: list[Stored]) -> None:
+        """A page of the target: meet what was kept; look up what was not."""
+        unknown = [stored for stored in records if not walk.meets(stored)]
+        await self._looked_up(walk, TARGET, unknown)
+
+    async def _looked_up(self, walk: _Walk, name: str, records: list[Stored]) -> None:
+        side = self.group.sides[name]
+        theirs = await read_all(
+            self.group.other(side), walk.collection, [stored.key for stored in records]
+        )
         for mine, their in zip(records, theirs, strict=True):
-            at_home, at_mirror = (
-                (mine, their) if self.group.home(setting, mine.key) is side else (their, mine)
+            at_home = self.group.home(walk.setting, mine.key) is side
+            pair = (mine, their) if at_home else (their, mine)
+            if name == SOURCE:
+                walk.compared(mine.key, equal=not differs(walk.setting, *pair))
+            elif differs(walk.setting, *pair):
+                walk.suspects[mine.key] = None
+
+
+class _Walk:
+    """One collection while it is walked: what is kept of the source, and the suspects so far."""
+
+    def __init__(self, setting: Setting, collection: Collection, found: Verified) -> None:
+        self.setting = setting
+        self.collection = collection
+        self.found = found
+        self.kept: dict[Key, tuple[int, str]] = {}
+        self.suspects: dict[Key, None] = {}
+        self._met = 0
+        self._compared = 0
+
+    def keep(self, stored: Stored) -> None:
+        """Keep what is compared of a record of the source."""
+        self._met += stored.key not in self.kept
+        self.kept[stored.key] = summary(self.setting, stored)
+
+    def meets(self, stored: Stored) -> bool:
+        """Compare a record of the target with what was kept of the source; whether it was kept."""
+        kept = self.kept.pop(stored.key, None)
+        if kept is None:
+            return False
+        self._judge(stored.key, equal=kept == summary(self.setting, stored))
+        return True
+
+    def compared(self, key: Key, *, equal: bool) -> None:
+        """A record of the source was compared with its partner at once."""
+        self._met += 1
+        self._judge(key, equal=equal)
+
+    def _judge(self, key: Key, *, equal: bool) -> None:
+        self._compared += 1
+        if equal:
+            self.found.equal += 1
+        else:
+            self.suspects[key] = None
+
+    def finished(self) -> Verified:
+        """Both walks are at their end: what is still kept has met no partner.
+
+        Raises:
+            MigrationError: a record of the source was neither compared nor left over.
+        """
+        self.suspects.update(dict.fromkeys(self.kept))
+        if self._met != self._compared + len(self.kept):
+            raise MigrationError(
+                f"{self.collection.name}: counts do not reconcile: the run has failed"
             )
-            if differs(setting, at_home, at_mirror):
-                found.again += mine.key in suspects
-                suspects[mine.key] = None
-            else:
-                found.equal += 1
+        return self.found

@@ -62,11 +62,11 @@ def demo(
 
 def _table(result: Mapping[str, Any]) -> Table:
     table = Table(title=f"{result['source']} → {result['target']}")
-    table.add_column("stage")
+    table.add_column("stage", no_wrap=True)
     columns = {
-        "operations": "operations", "transactions": "transactions", "conflicts": "conflicts",
-        "errors": "errors", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "found": "differences",
-        "repaired": "repaired", "seconds": "seconds",
+        "operations": "ops", "transactions": "tx", "conflicts": "conflicts", "errors": "errors",
+        "p50_ms": "p50 ms", "p99_ms": "p99 ms", "found": "diff", "repaired": "repaired",
+        "seconds": "s",
     }  # fmt: skip
     for title in columns.values():
         table.add_column(title, justify="right")

@@ -28,7 +28,7 @@ class Crew:
 
     def __init__(self, config: Path, folder: Path, processes: int, rate: float) -> None:
         self._folder = folder
-        self._stop = folder / "stop"
+        self._go, self._stop = folder / "go", folder / "stop"
         self._readers: dict[Path, Reader] = {}
         self._kinds: dict[tuple[Path, int], str] = {}
         self._processes = [self._started(config, f"p{number}", rate) for number in range(processes)]
@@ -39,10 +39,14 @@ class Crew:
         self._readers[journal] = Reader(journal)
         command = [
             sys.executable, "-m", "polystore.cli.demo.worker",
-            str(config), str(journal), name, str(rate), str(self._stop),
+            str(config), str(journal), name, str(rate), str(self._go), str(self._stop),
         ]  # fmt: skip
         with (self._folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+    def go(self) -> None:
+        """Have all begin; until then they only load what they need."""
+        self._go.touch()
 
     def counted(self) -> Counter[str]:
         """How many operations of each kind have ended since the last call."""

@@ -24,6 +24,7 @@ from polystore.cli.output import Output
 from polystore.cli.place import joined, opened
 from polystore.driver import Driver, Segment, Unprocessed, Write
 from polystore.errors import MigrationError
+from polystore.membership import Membership
 from polystore.migration.coordinator import Coordinator, Request
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
@@ -31,7 +32,6 @@ from polystore.migration.ledger import SLOTS
 from polystore.migration.progress import copy_summary
 from polystore.migration.stages import TARGET, Setting
 from polystore.migration.verify import Verified, Verifier
-from polystore.membership import Membership
 from polystore.plugin.registry import default_registry
 from polystore.runner import SyncRunner
 from polystore.values import Fields, Key
@@ -40,7 +40,7 @@ GROUP = "geo"
 OPERATIONS = 520
 """Least operations of each stage and dial step."""
 
-OF_EACH_KIND = {kind: 50 for kind in KINDS}
+OF_EACH_KIND = dict.fromkeys(KINDS, 50)
 WAIT_LEASE = 2.0
 """Lease of the demo in seconds: shorter than the default 5, so that a death is noticed sooner."""
 
@@ -106,8 +106,7 @@ class Demo:
                 self.output.say(f"{side}: {place.product}")
             self._create(config)
             with opened(config, GROUP) as member:
-                self._fill(member.group, data)
-                operations, after, leftovers = self._moved(config, member)
+                operations, after, leftovers = self._moved(config, member, data)
             findings = judge(operations, data.records(), after)
             if leftovers:
                 findings.different.append(f"{leftovers} tombstones or slots are left")
@@ -164,10 +163,12 @@ class Demo:
     # -- the walk -----------------------------------------------------------------------------
 
     def _moved(
-        self, config: Path, member: Membership
+        self, config: Path, member: Membership, data: Dataset
     ) -> tuple[list[Entry], dict[str, dict[Key, Fields]], int]:
         crew = Crew(config, self.folder, self.plan.processes, self.plan.rate)
         try:
+            self._fill(member.group, data)
+            crew.go()
             self._walk(config, member, crew)
         finally:
             crew.stop()

@@ -1,8 +1,8 @@
-"""One application process of the demo: it reads, writes, deletes, queries and transacts all the time.
+"""One application process of the demo: it reads, writes, deletes, queries and transacts.
 
 It knows nothing of the migration: it opens a store from a configuration file and uses it. Run as
-``python -m polystore.cli.demo.worker CONFIG JOURNAL NUMBER RATE STOP``; it ends when the file STOP
-is there.
+``python -m polystore.cli.demo.worker CONFIG JOURNAL NUMBER RATE GO STOP``; it begins when the file
+GO is there and ends when STOP is.
 """
 
 from __future__ import annotations
@@ -289,9 +289,11 @@ def _mark(record: Record | None) -> Mark | None:
     return mark
 
 
-def main(config: str, journal: str, number: str, rate: str, stop: str) -> None:
-    """Work at ``rate`` operations a second until the file ``stop`` is there."""
+def main(config: str, journal: str, number: str, rate: str, go: str, stop: str) -> None:
+    """Work at ``rate`` operations a second while the file ``go`` is there and ``stop`` is not."""
     data = load()
+    while not Path(go).exists():
+        time.sleep(0.05)
     pause = 1 / float(rate)
     stopped = Path(stop)
     with polystore.open(config) as store:
