@@ -43,10 +43,13 @@ async def open(  # noqa: A001  # as polystore.open
     *,
     registry: Registry | None = None,
     timeout: float | None = None,
+    check: bool = True,
 ) -> AsyncStore:
     """Open a store: ``async with await polystore.aio.open(...) as store``."""
     line = opening_line()
-    databases = await asyncio.to_thread(opened, where, collections, registry, timeout, line)
+    databases = await asyncio.to_thread(
+        opened, where, collections, registry, timeout, line, check=check
+    )
     return AsyncStore(databases)
 
 

@@ -92,7 +92,8 @@ def _verb(when: Condition, decision: Decision) -> Verb:
             raise refusal(when)
         return decision
 
-    return Verb(decide, blind=isinstance(when, Always), fresh=isinstance(when, Absent))
+    fresh = isinstance(when, Absent) and isinstance(decision, Put)
+    return Verb(decide, blind=isinstance(when, Always), fresh=fresh)
 
 
 def refusal(when: Condition) -> Conflict:

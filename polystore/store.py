@@ -41,6 +41,7 @@ def open(  # noqa: A001  # the module's one door; it is called as polystore.open
     *,
     registry: Registry | None = None,
     timeout: float | None = None,
+    check: bool = True,
 ) -> Store:
     """Open a store.
 
@@ -51,13 +52,15 @@ def open(  # noqa: A001  # the module's one door; it is called as polystore.open
         registry: finds drivers; by default all that are installed.
         timeout: seconds that one operation may take, retries and waits included; by default what
             the configuration says, or 10.
+        check: whether to compare what is there with what is declared. ``False`` is for
+            ``store.create()``, where an index has been declared that is not there yet.
 
     Raises:
         ConfigError: the configuration or URL is wrong, or what is there differs from it.
         UnknownDriver: no driver of this name is installed.
         Unavailable: a database cannot be reached.
     """
-    return Store(opened(where, collections, registry, timeout, opening_line()))
+    return Store(opened(where, collections, registry, timeout, opening_line(), check=check))
 
 
 def opened(
@@ -66,13 +69,17 @@ def opened(
     registry: Registry | None,
     timeout: float | None,
     opened_at: str,
+    *,
+    check: bool,
 ) -> Databases:
-    """The databases of a store, open and compared with what is declared."""
+    """The databases of a store, open and (unless told otherwise) compared with the declaration."""
     finder = registry or default_registry()
     config = configuration(where, collections, finder)
     if timeout is not None:
         config = attrs.evolve(config, timeout=timeout)
     databases = Databases(config, finder, opened_at)
+    if not check:
+        return databases
     try:
         databases.check()
     except BaseException:

@@ -22,6 +22,7 @@ from polystore import (
     InvalidRequest,
     InvalidValue,
     OpenCollection,
+    PolystoreError,
     Query,
     Record,
     Store,
@@ -165,7 +166,7 @@ def test_explain_says_what_serves_a_query(local: Store) -> None:
 def test_arguments_that_contradict_the_declaration_are_refused(local: Store) -> None:
     orders = fill(local, count=0)
     wrong: Any = "wrong"
-    cases: tuple[tuple[type[Exception], str, dict[str, Any], tuple[Any, ...]], ...] = (
+    cases: tuple[tuple[type[PolystoreError], str, dict[str, Any], tuple[Any, ...]], ...] = (
         (InvalidKey, "is str, not int", {}, (1,)),
         (InvalidKey, "is int, not str", {"sort": Between("a", "b")}, ("c1",)),
         (InvalidKey, "2 parts", {}, ("c1", 1, 2)),
@@ -243,7 +244,7 @@ def test_pages_of_a_scan_hold_everything_once(local: Store) -> None:
 @pytest.mark.rule("QRY-5")
 def test_a_cursor_goes_on_after_values_of_every_kind(local_url: str) -> None:
     values: list[Any] = [
-        None, True, -0.0, 0.0, float("nan"), float("inf"), 3, 3.0, Decimal("3"), Decimal("3.00"),
+        None, True, -0.0, 0.0, float("nan"), float("inf"), 3, 3.0, Decimal(3), Decimal("3.00"),
         "", "ü", b"", b"x", polystore.GeoPoint(1.0, -2.0), polystore.Ref("other", ("a", 1, b"z")),
     ]  # fmt: skip
     declared = Collection("kinds", ["id:bytes"], indexes={"by_value": ["one", "value"]})

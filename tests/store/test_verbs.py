@@ -145,8 +145,8 @@ def _update(orders: OpenCollection, when: Condition) -> object:
     return orders.update("c1", 17, Set(state="paid"), when=when)
 
 
-def _delete(orders: OpenCollection, when: Condition) -> object:
-    return orders.delete("c1", 17, when=when)
+def _delete(orders: OpenCollection, when: Condition) -> None:
+    orders.delete("c1", 17, when=when)
 
 
 VERBS: tuple[Callable[[OpenCollection, Condition], object], ...] = (_put, _update, _delete)
@@ -240,7 +240,7 @@ def test_what_was_read_or_put_belongs_to_the_caller(local: Store) -> None:
     assert record is not None
     assert record["tags"] == ["a"]
     record["tags"].append("c")
-    assert (orders.get("c1", 17) or {})["tags"] == ["a"]
+    assert dict(orders.get("c1", 17) or {})["tags"] == ["a"]
 
 
 def test_a_closed_store_is_unavailable(local_url: str) -> None:
