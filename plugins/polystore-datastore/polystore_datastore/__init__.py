@@ -1,0 +1,1 @@
+"""The Cloud Datastore driver of polystore. Importing it imports no SDK."""

@@ -1,0 +1,115 @@
+"""Writes to entities, entities to records, and their sizes. No I/O."""
+
+from __future__ import annotations
+
+from polystore.driver import Sizes, Stored, Write
+from polystore.driver.bookkeeping import STAMP, TOMBSTONE, WRITE_ID
+from polystore.driver.spans import index_entry
+from polystore.values import Fields
+from polystore_datastore.messages import Entity, Message
+from polystore_datastore.names import property_name
+from polystore_datastore.placement import Place, index_property
+
+MOST_INDEXED = 5_000
+"""Fields up to which those without a declared index are indexed too: an entity may have 20,000
+index entries, and lists take several."""
+
+
+def fill_entity(place: Place, write: Write, entity: Message) -> None:
+    """Make an empty ``Entity`` message what a put or a tombstone leaves behind."""
+    place.fill_key(entity.key, write.key)
+    properties = entity.properties
+    if write.fields is None:
+        properties[TOMBSTONE].boolean_value = True
+    else:
+        _fill_fields(place, write, write.fields, properties)
+    if write.write_id is not None:
+        value = properties[WRITE_ID]
+        value.string_value = write.write_id
+        value.exclude_from_indexes = True
+    if write.stamp is not None:
+        value = properties[STAMP]
+        value.integer_value = write.stamp
+        value.exclude_from_indexes = True
+
+
+def _fill_fields(place: Place, write: Write, fields: Fields, properties: Message) -> None:
+    put, unstored, declared = place.codec.put, place.unstored, place.indexed
+    others = place.index_all and len(fields) <= MOST_INDEXED
+    is_native = place.codec.is_native
+    for name, value in fields.items():
+        if name in unstored:
+            continue
+        target = properties[name if name[:1] not in ("_", "") else property_name(name)]
+        put(target, value, is_native(value) if name in declared else others)
+    for property_, text in index_texts(place, write, fields):
+        properties[property_].string_value = text
+
+
+def index_texts(place: Place, write: Write, fields: Fields) -> list[tuple[str, str]]:
+    """The reserved properties of a record that Datastore's own indexes cannot hold."""
+    is_native = place.codec.is_native
+    texts = []
+    for index in place.collection.indexes:
+        if all(is_native(fields[name]) for name in index.fields if name in fields):
+            continue
+        text = index_entry(index, fields, write.key)
+        if text is not None:
+            texts.append((index_property(index.name), text))
+    return texts
+
+
+def stored(place: Place, result: Message) -> Stored | None:
+    """An ``EntityResult`` as a record; ``None`` where it lies on another path.
+
+    Raises:
+        InvalidKey: as :meth:`Place.key_of` does.
+    """
+    entity = result.entity
+    key = place.key_of(entity.key)
+    if key is None:
+        return None
+    properties = entity.properties
+    write_id = stamp = None
+    if TOMBSTONE in properties:
+        if WRITE_ID in properties:
+            write_id = properties[WRITE_ID].string_value
+        if STAMP in properties:
+            stamp = properties[STAMP].integer_value
+        return Stored(key, None, result.version, write_id, stamp)
+    fields = place.codec.get_map(properties)
+    if WRITE_ID in fields or STAMP in fields:
+        write_id, stamp = fields.pop(WRITE_ID, None), fields.pop(STAMP, None)
+    for index in place.collection.indexes:
+        fields.pop(index_property(index.name), None)
+    fields.update(zip(place.collection.key_names, key, strict=True))
+    return Stored(key, fields, result.version, write_id, stamp)
+
+
+def sizes(place: Place, write: Write) -> Sizes:
+    """What a put or tombstone takes: the entity and its key as they are sent."""
+    entity = Entity()
+    fill_entity(place, write, entity)
+    path = entity.key.path
+    return Sizes(
+        record=entity.ByteSize(),
+        partition=max(len(element.name.encode()) for element in path),
+        sort=entity.key.ByteSize(),
+        indexed=_largest_indexed(place, write),
+    )
+
+
+def _largest_indexed(place: Place, write: Write) -> int:
+    fields = write.fields
+    if fields is None or not place.indexed:
+        return 0
+    largest = 0
+    for name in place.indexed:
+        value = fields.get(name)
+        if isinstance(value, str):
+            largest = max(largest, len(value.encode()))
+        elif isinstance(value, bytes):
+            largest = max(largest, len(value))
+    for _, text in index_texts(place, write, fields):
+        largest = max(largest, len(text.encode()))
+    return largest

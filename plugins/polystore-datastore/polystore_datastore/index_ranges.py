@@ -1,0 +1,179 @@
+"""A range of an index as ranges of Datastore's own order. No I/O.
+
+Datastore orders null < ints and timestamps < bool < text and bytes < floats < geo points < keys,
+and compares values of one of these groups only. The portable order
+(:mod:`polystore.driver.ordering`) has other groups: its numbers are ints and floats. So a range
+is one interval for each group that it touches, those side by side joined; what an interval holds
+beyond the range is dropped from the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from math import ceil, floor, inf, isinf, isnan, nextafter
+from typing import Any
+
+import attrs
+
+from polystore.driver.ordering import encode_ordered
+from polystore.queries import Range
+from polystore.values import INT_MAX, INT_MIN, GeoPoint, Ref, microseconds
+from polystore_datastore.messages import GREATER, GREATER_OR_EQUAL, LESS, LESS_OR_EQUAL
+from polystore_datastore.names import key_name
+
+_NULL, _INT, _BOOL, _TEXT, _FLOAT, _POINT, _KEY = range(7)
+_RANKS = ("1", "34", "2", "56", "3", "8", "7")
+"""For each group the types that it holds, by the first letter of their portable text."""
+
+_FIRST: tuple[Any, ...] = (None, INT_MIN, False, "", -inf, GeoPoint(-90.0, -180.0))
+"""The least value of each group; that of the keys is not known."""
+
+_LAST_POINT = GeoPoint(90.0, 180.0)
+
+
+@attrs.frozen
+class Bound:
+    """One end of an interval: a value, and whether it belongs to it."""
+
+    value: Any
+    included: bool
+
+
+@attrs.frozen
+class Interval:
+    """Values from ``low`` to ``high`` in Datastore's order; ``None`` leaves an end open."""
+
+    low: Bound | None = None
+    high: Bound | None = None
+
+    def filters(self, name: str) -> list[tuple[str, int, Any]]:
+        """The filters on a property that say so."""
+        made = []
+        if self.low is not None:
+            made.append((name, GREATER_OR_EQUAL if self.low.included else GREATER, self.low.value))
+        if self.high is not None:
+            made.append((name, LESS_OR_EQUAL if self.high.included else LESS, self.high.value))
+        return made
+
+
+EVERYTHING = Interval()
+
+
+def intervals(bounds: Range | None) -> list[Interval]:
+    """Intervals that together hold a range, in Datastore's order."""
+    if bounds is None or (bounds.low is None and bounds.high is None):
+        return [EVERYTHING]
+    low_rank = "0" if bounds.low is None else encode_ordered(bounds.low[0])[0]
+    high_rank = "9" if bounds.high is None else encode_ordered(bounds.high[0])[0]
+    found: list[Interval] = []
+    open_group = None  # the last interval goes on to the end of this group
+    for group, ranks in enumerate(_RANKS):
+        if not any(low_rank <= rank <= high_rank for rank in ranks):
+            continue
+        low = high = None
+        if bounds.low is not None and low_rank in ranks:
+            low = _bound(group, bounds.low[0], bounds.low_included, low_side=True)
+        if bounds.high is not None and high_rank in ranks:
+            high = _bound(group, bounds.high[0], bounds.high_included, low_side=False)
+        if low is _NO_VALUE or high is _NO_VALUE:
+            continue
+        interval = _within(group, low, high)
+        if low is None and open_group == group - 1 and found:
+            interval = Interval(found.pop().low, interval.high)
+        found.append(interval)
+        open_group = group if high is None else None
+    return found
+
+
+_NO_VALUE = Bound(None, False)
+"""What :func:`_bound` gives where a group has no value inside a range."""
+
+
+def _within(group: int, low: Bound | None, high: Bound | None) -> Interval:
+    """An interval of one group; where an end is open, up to the end of the group."""
+    if low is None and group == _KEY:
+        low = Bound(_LAST_POINT, False)
+    elif low is None and group > _NULL:
+        low = Bound(_FIRST[group], True)
+    if high is None and group == _POINT:
+        high = Bound(_LAST_POINT, True)
+    elif high is None and group < _POINT:
+        high = Bound(_FIRST[group + 1], False)
+    return Interval(low, high)
+
+
+def _bound(group: int, value: Any, included: bool, *, low_side: bool) -> Bound | None:
+    """A bound of a range as one of a group; ``None`` where it leaves that end of it open."""
+    if group not in (_INT, _FLOAT) or type(value) is datetime:
+        return Bound(value, included)
+    if isnan(value):  # lowest of all numbers, and in no index of Datastore's own
+        return None if low_side else _NO_VALUE
+    if group == _FLOAT:
+        if type(value) is float:
+            return Bound(value, True)  # both zeros are one
+        near = float(value)
+        return Bound(nextafter(near, -inf if low_side else inf), True)
+    if type(value) is int:
+        return Bound(value, included)
+    return _int_bound(value, low_side=low_side)
+
+
+def _int_bound(value: float | Decimal, *, low_side: bool) -> Bound | None:
+    above = value > 0
+    if isinf(value) or not INT_MIN <= value <= INT_MAX:
+        return _NO_VALUE if above is low_side else None
+    return Bound(ceil(value) if low_side else floor(value), True)
+
+
+def clipped(found: Sequence[Interval], value: Any, descending: bool) -> list[Interval]:
+    """What is left of intervals beyond a value."""
+    at, beyond = _native(value), Bound(value, False)
+    left = []
+    for interval in found:
+        low, high = interval.low, interval.high
+        if descending:
+            if low is None or _native(low.value) < at:
+                left.append(Interval(low, high if high and _native(high.value) < at else beyond))
+        elif high is None or _native(high.value) > at:
+            left.append(Interval(low if low and _native(low.value) > at else beyond, high))
+    return left
+
+
+def _native(value: Any) -> tuple[int, Any]:
+    """A key that sorts values as Datastore does."""
+    kind = type(value)
+    if kind is str:
+        return _TEXT, value.encode()
+    if kind is datetime:
+        return _INT, microseconds(value)
+    if kind is GeoPoint:
+        return _POINT, (value.latitude, value.longitude)
+    if kind is Ref:
+        return _KEY, _native_ref(value)
+    groups = {type(None): _NULL, int: _INT, bool: _BOOL, bytes: _TEXT, float: _FLOAT}
+    return groups[kind], 0 if value is None else value
+
+
+def _native_ref(ref: Ref) -> list[tuple[bytes, bool, Any]]:
+    return [
+        (kind.encode(), isinstance(part, str), key_name(part) if isinstance(part, str) else part)
+        for kind, part in zip(ref.collection.split("/"), ref.key, strict=False)
+    ]
+
+
+def holds(bounds: Range | None, value: Any) -> bool:
+    """Whether a scalar is in a range, in the portable order."""
+    if bounds is None:
+        return True
+    text = encode_ordered(value)
+    if bounds.low is not None:
+        low = encode_ordered(bounds.low[0])
+        if text < low or (text == low and not bounds.low_included):
+            return False
+    if bounds.high is not None:
+        high = encode_ordered(bounds.high[0])
+        if text > high or (text == high and not bounds.high_included):
+            return False
+    return True

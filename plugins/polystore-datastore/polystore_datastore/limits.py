@@ -1,0 +1,51 @@
+"""What Datastore promises for a collection, every number with its source. No I/O."""
+
+from __future__ import annotations
+
+from polystore.capabilities import (
+    Batches,
+    Capabilities,
+    Indexes,
+    Keys,
+    Limit,
+    Records,
+    Scope,
+    Transactions,
+    Versions,
+)
+from polystore.values import INT_MIN
+from polystore_datastore.codec import INDEXED_BYTES
+from polystore_datastore.placement import Place
+from polystore_datastore.refs import KEY_BYTES, NAME_BYTES
+
+_PAGE = "cloud.google.com/datastore/docs/concepts/limits"
+
+ENTITY = Limit(1_048_572, "bytes", "the entity as it is sent", _PAGE)
+DEPTH = Limit(
+    19, "levels", "lists and maps around a value", f"{_PAGE}: 20 levels, one kept for a tag"
+)
+NAME = Limit(NAME_BYTES, "bytes", "the longest name in the native key", _PAGE)
+KEY = Limit(KEY_BYTES, "bytes", "the native key with kinds and namespace", _PAGE)
+INDEXED = Limit(INDEXED_BYTES, "bytes", "an indexed text or bytes", _PAGE)
+TRANSACTION = Limit(10 * 1024 * 1024, "bytes", "the entities together", _PAGE)
+LOOKUP = Limit(1000, "keys", "keys of a Lookup", _PAGE)
+COMMIT_ITEMS = 500
+"""Mutations of one commit of ``write_many``: what the service once took at most, still enough."""
+
+COMMIT_BYTES = 3_500_000
+"""Bytes of one commit of ``write_many``: emulators and proxies take 4 MiB a message."""
+
+WRITES = Limit(COMMIT_ITEMS, "items", "mutations of a Commit", "this driver")
+
+
+def capabilities_of(place: Place) -> Capabilities:
+    """The descriptor of one collection."""
+    ids = any(element.form == "id" for element in place.elements)
+    return Capabilities(
+        keys=Keys(partition=NAME, sort=KEY, int_min=1 if ids else INT_MIN),
+        records=Records(size=ENTITY, depth=DEPTH),
+        transactions=Transactions(scope=Scope.STORE, size=TRANSACTION),
+        batches=Batches(read_keys=LOOKUP, write_items=WRITES),
+        indexes=Indexes(value=INDEXED),
+        versions=Versions.NATIVE,
+    )

@@ -1,0 +1,155 @@
+"""Scans of a whole kind in the order of keys, in segments that stay what they are.
+
+Segments are split at keys that ``__scatter__`` samples. They must be the same for all who scan
+and for who goes on later, or a record could lie in none of them: the first who asks for so many
+segments of a kind keeps the splits in an entity of the kind ``_ps_splits``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from polystore.driver import ScanPage, Segment, Stored
+from polystore.errors import CursorExpired
+from polystore_datastore.connection import Connection
+from polystore_datastore.entities import stored
+from polystore_datastore.messages import (
+    GREATER,
+    GREATER_OR_EQUAL,
+    LESS,
+    CommitRequest,
+    LookupRequest,
+    Message,
+)
+from polystore_datastore.placement import Path, Place, path_of
+from polystore_datastore.requests import (
+    KEY,
+    KeyBound,
+    add_filters,
+    add_orders,
+    batches,
+    kind_query,
+)
+from polystore_datastore.writes import make_atomic
+
+SPLITS = "_ps_splits"
+"""Kind of the entities that keep splits."""
+
+_SAMPLES = 32
+"""Keys sampled for each segment."""
+
+
+def scan_page(
+    connection: Connection, place: Place, segment: Segment, cursor: str | None, limit: int
+) -> ScanPage:
+    """One page of a segment. Raises CursorExpired for what is no cursor of a scan."""
+    bounds = _bounds(connection, place, segment)
+    if bounds is None:
+        return ScanPage([], None)
+    if cursor is not None:
+        bounds = [KeyBound(GREATER, _read(place, cursor)), *bounds[-1:]]
+        bounds = [b for b in bounds if b.op in (GREATER, LESS)]
+    request = kind_query(connection, place)
+    add_filters(place, request, [], bounds)
+    add_orders(request, [], descending=False)
+    request.query.limit.value = limit
+    for batch, last in batches(connection, request):
+        results = batch.entity_results
+        found = (stored(place, result) for result in results)
+        records: list[Stored] = [record for record in found if record is not None]
+        if last:
+            return ScanPage(records, None)
+        if results:
+            return ScanPage(records, json.dumps(path_of(results[-1].entity.key)))
+    raise AssertionError("a query ended without its last batch")
+
+
+def _read(place: Place, cursor: str) -> Path:
+    try:
+        path = [(kind, part) for kind, part in json.loads(cursor)]
+    except (ValueError, TypeError):
+        path = []
+    if not path or path[-1][0] != place.kind or not all(_is_element(step) for step in path):
+        raise CursorExpired(
+            "not a cursor of this scan", collection=place.collection.name, driver="datastore"
+        )
+    return path
+
+
+def _is_element(step: tuple[Any, Any]) -> bool:
+    return type(step[0]) is str and type(step[1]) in (str, int)
+
+
+def _bounds(connection: Connection, place: Place, segment: Segment) -> list[KeyBound] | None:
+    """The keys of a segment; ``None`` where there are fewer segments than that."""
+    splits = _splits(connection, place, segment.count) if segment.count > 1 else []
+    if segment.index > len(splits):
+        return None
+    bounds = []
+    if segment.index > 0:
+        bounds.append(KeyBound(GREATER_OR_EQUAL, splits[segment.index - 1]))
+    if segment.index < len(splits):
+        bounds.append(KeyBound(LESS, splits[segment.index]))
+    return bounds
+
+
+def splits_path(place: Place, count: int) -> Path:
+    """The key of the entity that keeps the splits of a kind into so many segments."""
+    return [(SPLITS, f"{count}/{place.kind}"[:300])]
+
+
+def _splits(connection: Connection, place: Place, count: int) -> list[Path]:
+    kept = _kept(connection, place, count)
+    if kept is None:
+        _keep(connection, place, count, _sampled(connection, place, count))
+        kept = _kept(connection, place, count)
+    return kept or []
+
+
+def _kept(connection: Connection, place: Place, count: int) -> list[Path] | None:
+    request = connection.request(LookupRequest)
+    place.fill_path(request.keys.add(), splits_path(place, count))
+    found = connection.lookup(request).found
+    if not found:
+        return None
+    text: str = found[0].entity.properties["splits"].string_value
+    return [[(kind, part) for kind, part in path] for path in json.loads(text)]
+
+
+def _keep(connection: Connection, place: Place, count: int, splits: list[Path]) -> None:
+    """Keep splits where nobody has; another's stay."""
+    request = connection.request(CommitRequest)
+    make_atomic(request)
+    entity = request.mutations.add().insert
+    place.fill_path(entity.key, splits_path(place, count))
+    value = entity.properties["splits"]
+    value.string_value = json.dumps(splits)
+    value.exclude_from_indexes = True
+    connection.commit(request)
+
+
+def _sampled(connection: Connection, place: Place, count: int) -> list[Path]:
+    """Up to ``count - 1`` keys that part a kind into equal shares; fewer in a small one."""
+    request = kind_query(connection, place)
+    request.query.projection.add().property.name = KEY
+    request.query.order.add().property.name = "__scatter__"
+    wanted = count * _SAMPLES
+    request.query.limit.value = wanted
+    sample: list[Message] = []
+    for batch, _ in batches(connection, request):
+        sample += [result.entity.key for result in batch.entity_results]
+        if len(sample) >= wanted:
+            break
+    paths = sorted(map(path_of, sample), key=_order)
+    if len(paths) < count:
+        return paths
+    return [paths[len(paths) * i // count] for i in range(1, count)]
+
+
+def _order(path: Path) -> list[tuple[bytes, bool, Any]]:
+    """What sorts paths as Datastore sorts keys."""
+    return [
+        (kind.encode(), isinstance(part, str), part.encode() if isinstance(part, str) else part)
+        for kind, part in path
+    ]
