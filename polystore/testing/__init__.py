@@ -1,0 +1,1 @@
+"""Parts for tests, shipped: strategies, the simulator of a fleet, the checker of histories."""

@@ -1,0 +1,195 @@
+"""What may happen to a call on its way: data that the scheduler acts on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import attrs
+
+from polystore.effects import Call
+from polystore.errors import (
+    Contention,
+    OutcomeUnknown,
+    PolystoreError,
+    Throttled,
+    Unavailable,
+)
+from polystore.migration.ledger import SLOTS
+from polystore.testing.simulator.choices import Choices
+
+WRITES = frozenset({"write", "write_many", "commit"})
+"""Methods of a driver that change something."""
+
+FOR_EVER = math.inf
+"""Held until it is released."""
+
+_LATENCIES = (0.0005, 0.001, 0.001, 0.001, 0.002, 0.002, 0.003, 0.005, 0.01, 0.03)
+"""Seconds of one way."""
+
+
+@attrs.frozen(kw_only=True)
+class Faults:
+    """How often things go wrong, in % of calls, and for how long.
+
+    Attributes:
+        lost: never applied, and no answer.
+        unanswered: applied, and no answer.
+        held: no answer, and applied later, when the caller has long gone on.
+        refused: an error that says that nothing was applied.
+        slow: takes up to ``slow_seconds`` each way.
+        repeated: a commit with a slot that the wire sends twice; the second answer counts.
+        partial: a batch of which only a part is processed.
+        muted: a refusal that does not say what was found.
+        short: a page that is shorter than it could be.
+        timeout: seconds after which a call without an answer is given up.
+        slow_seconds: see ``slow``.
+        hold_seconds: least and most seconds of ``held``.
+        plain_hold: most seconds of ``held`` for writes without a stamp: the quarantine counts on
+            it, less the time for which processes stand still.
+    """
+
+    lost: float = 0.0
+    unanswered: float = 0.0
+    held: float = 0.0
+    refused: float = 0.0
+    slow: float = 0.0
+    repeated: float = 0.0
+    partial: float = 0.0
+    muted: float = 0.0
+    short: float = 0.0
+    timeout: float = 0.5
+    slow_seconds: float = 0.4
+    hold_seconds: tuple[float, float] = (0.5, 30.0)
+    plain_hold: float = 3.0
+
+
+CALM = Faults()
+"""Nothing goes wrong."""
+
+ROUGH = Faults(
+    lost=0.5, unanswered=0.7, held=0.7, refused=0.7, slow=1.0, repeated=0.5, partial=2.0,
+    muted=20.0, short=20.0,
+)  # fmt: skip
+"""Everything that can go wrong does, now and then."""
+
+
+@attrs.frozen(eq=False)
+class Sent:
+    """A call as it leaves its process: who sends it, in which task, and what."""
+
+    process: str
+    task: str
+    call: Call[object]
+
+    @property
+    def method(self) -> str:
+        """Name of the driver's method."""
+        return self.call.method.__name__
+
+    @property
+    def fenced(self) -> bool:
+        """Whether it commits a slot, which makes a repetition on the wire harmless (WR-7)."""
+        return self.method == "commit" and any(
+            write.collection is SLOTS for write in self.call.arguments[0]
+        )
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something."""
+        return self.method in WRITES
+
+
+@attrs.frozen(kw_only=True)
+class Fate:
+    """What becomes of one call.
+
+    Attributes:
+        apply: seconds from sending to its application; ``None`` for never, FOR_EVER for when it
+            is released.
+        answer: seconds from its application (from sending, where ``error`` is given) to the
+            answer.
+        error: the answer, in place of what the database says.
+        twice: it is applied a second time at once, and that answer counts.
+        partial, muted, short: as in :class:`Faults`.
+        then: called right after the application.
+    """
+
+    apply: float | None = 0.001
+    answer: float = 0.001
+    error: PolystoreError | None = None
+    twice: bool = False
+    partial: bool = False
+    muted: bool = False
+    short: bool = False
+    then: Callable[[], object] = lambda: None
+
+
+def no_answer(sent: Sent) -> PolystoreError:
+    """What a driver makes of a call that had no answer in time."""
+    if sent.writes:
+        return OutcomeUnknown(f"{sent.method} had no answer")
+    return Unavailable(f"{sent.method} had no answer")
+
+
+def lost(sent: Sent, timeout: float = 0.5) -> Fate:
+    """It is never applied, and has no answer."""
+    return Fate(apply=None, answer=timeout, error=no_answer(sent))
+
+
+def unanswered(sent: Sent, timeout: float = 0.5) -> Fate:
+    """It is applied, and has no answer."""
+    return Fate(answer=timeout, error=no_answer(sent))
+
+
+def held(sent: Sent, seconds: float = FOR_EVER, timeout: float = 0.5) -> Fate:
+    """It has no answer, and is applied so much later."""
+    return Fate(apply=seconds, answer=timeout, error=no_answer(sent))
+
+
+def refused(error: PolystoreError) -> Fate:
+    """It is not executed, and the answer says so."""
+    return Fate(apply=None, answer=0.002, error=error)
+
+
+def drawn(choices: Choices, faults: Faults, sent: Sent) -> Fate:
+    """What becomes of a call, by chance."""
+    apply = choices.pick(_LATENCIES)
+    answer = choices.pick(_LATENCIES)
+    if faults is CALM:
+        return Fate(apply=apply, answer=answer)
+    if choices.chance(faults.slow):
+        apply += choices.between(0, faults.slow_seconds)
+        answer += choices.between(0, faults.slow_seconds)
+    at = choices.below(1000) / 10
+    for percent, make in (
+        (faults.lost, lost),
+        (faults.unanswered, unanswered),
+        (faults.held, lambda s, t: held(s, _hold(choices, faults, s), t)),
+        (faults.refused, lambda s, _: refused(_refusal(choices, s))),
+    ):
+        if at < percent:
+            return make(sent, choices.between(0.05, faults.timeout))
+        at -= percent
+    return Fate(
+        apply=apply,
+        answer=answer,
+        twice=sent.fenced and choices.chance(faults.repeated),
+        partial=sent.method in ("write_many", "read") and choices.chance(faults.partial),
+        muted=sent.writes and choices.chance(faults.muted),
+        short=sent.method in ("scan", "query") and choices.chance(faults.short),
+    )
+
+
+def _hold(choices: Choices, faults: Faults, sent: Sent) -> float:
+    least, most = faults.hold_seconds
+    if sent.method == "write" and sent.call.arguments[0].stamp is None:
+        most = min(most, faults.plain_hold)
+    return choices.between(min(least, most), most)
+
+
+def _refusal(choices: Choices, sent: Sent) -> PolystoreError:
+    errors: list[type[PolystoreError]] = [Unavailable, Throttled]
+    if sent.writes and sent.method != "write_many":
+        errors.append(Contention)
+    return choices.pick(errors)("injected")

@@ -1,0 +1,283 @@
+"""What the application does while everything moves: operations on few keys, each one recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+from polystore.conditions import If
+from polystore.effects import Sleep
+from polystore.errors import (
+    Conflict,
+    DriverError,
+    OutcomeUnknown,
+    PolystoreError,
+)
+from polystore.queries import Position, QueryPlan
+from polystore.records import Increment, Version
+from polystore.testing.history import Model, Operation, check, pair, register
+from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
+from polystore.transaction import Attempts, Draft
+from polystore.values import Key
+
+PAIRED = 0
+"""Number of the item of each owner that only transactions write, with the owner's total."""
+
+
+class Load:
+    """Clients of a fleet, and the history of what they asked and were answered.
+
+    Args:
+        fleet: what they run on.
+        owners: first parts of their keys.
+        items: how many items of each owner there are, beside the paired one.
+        think: most seconds between two operations of a client.
+
+    Attributes:
+        history: all operations.
+        failed: those that ended with an error that is no refusal, with the error.
+        running: set it to false to end the clients.
+    """
+
+    def __init__(
+        self,
+        fleet: SimulatedFleet,
+        *,
+        owners: tuple[str, ...] = ("ann", "bob", "cy"),
+        items: int = 2,
+        think: float = 0.2,
+    ) -> None:
+        self.fleet = fleet
+        self.owners = owners
+        self.items = items
+        self.think = think
+        self.history: list[Operation] = []
+        self.failed: list[tuple[Operation, PolystoreError]] = []
+        self.running = True
+        self._choices = fleet.scheduler.choices
+        self._moment = 0
+        self._value = 0
+
+    def check(self) -> int:
+        """Whether the history is linearizable; how many operations it has."""
+        return check(self.history, _model)
+
+    # -- clients ------------------------------------------------------------------------------
+
+    async def client(self, member: SimulatedMember) -> None:
+        """One thread of the application, until the load is told to stop."""
+        seen: dict[Key, tuple[Any, Version]] = {}
+        while self.running:
+            owner = self._choices.pick(self.owners)
+            act = self._choices.below(20)
+            if act < 14:
+                key = (owner, 1 + self._choices.below(self.items))
+                await self.single(member, key, act, seen)
+            elif act < 17:
+                await self.move(member, owner)
+            elif act < 19:
+                await self.both(member, owner)
+            else:
+                await self.query(member, owner)
+            await Sleep(self.think * self._choices.below(100) / 100)
+
+    def value(self) -> int:
+        """A number that no operation has written yet; small sums of it neither."""
+        self._value += 1000
+        return self._value
+
+    async def single(
+        self,
+        member: SimulatedMember,
+        key: Key,
+        act: int,
+        seen: dict[Key, tuple[Any, Version]],
+    ) -> None:
+        """One operation on one record."""
+        items = member.operations["items"]
+        known = seen.get(key)
+        if act < 4:
+            await self.get(member, key, seen)
+        elif act < 7:
+            new = self.value()
+            await self._write(member, key, "put", new, items.put(_item(key, new), If.any, None))
+        elif act < 9:
+            new = self.value()
+            put = items.put(_item(key, new), If.absent, None)
+            await self._write(member, key, "insert", new, put)
+        elif act < 11 and known is not None:
+            new = self.value()
+            put = items.put(_item(key, new), If.version(known[1]), None)
+            await self._write(member, key, "replace", (known[0], new), put)
+        elif act < 12:
+            update = items.update((*key, Increment("v")), If.present, None)
+            await self._write(member, key, "add", 1, update)
+        elif act < 13 and known is not None:
+            remove = items.delete(key, If.version(known[1]), None)
+            await self._write(member, key, "remove", known[0], remove)
+        else:
+            await self._write(member, key, "delete", None, items.delete(key, If.any, None))
+
+    async def get(
+        self,
+        member: SimulatedMember,
+        key: Key,
+        seen: dict[Key, tuple[Any, Version]] | None = None,
+    ) -> Any:
+        """Read one record, and remember its version."""
+        operation = self._begin(member, key, "get", None)
+        record = await self._ended(operation, member.operations["items"].get(key, "strong", None))
+        if record is not None and seen is not None:
+            seen[key] = (record["v"], record.version)
+        if not operation.open:
+            operation.outcome = None if record is None else record["v"]
+        return operation.outcome
+
+    async def put(self, member: SimulatedMember, key: Key) -> Operation:
+        """Write one record whatever is there."""
+        new = self.value()
+        put = member.operations["items"].put(_item(key, new), If.any, None)
+        return await self._write(member, key, "put", new, put)
+
+    async def delete(self, member: SimulatedMember, key: Key) -> Operation:
+        """Take one record away."""
+        delete = member.operations["items"].delete(key, If.any, None)
+        return await self._write(member, key, "delete", None, delete)
+
+    async def _write(
+        self,
+        member: SimulatedMember,
+        key: Key,
+        verb: str,
+        argument: Any,
+        procedure: Awaitable[Any],
+    ) -> Operation:
+        operation = self._begin(member, key, verb, argument)
+        await self._ended(operation, procedure)
+        return operation
+
+    async def query(self, member: SimulatedMember, owner: str) -> None:
+        """Read all items of an owner by a query: as good as a read of each."""
+        keys = [(owner, 1 + i) for i in range(self.items)]
+        reads = [self._begin(member, key, "get", None) for key in keys]
+        found: dict[Key, Any] = {}
+        try:
+            after: Position | None = None
+            while True:
+                bound = member.operations["items"].access.bound()
+                plan = QueryPlan(None, (owner,))
+                page = await member.route.query(bound, plan, after, 2, self.fleet.times.operation)
+                found.update((record.key, record["v"]) for record in page.records)
+                after = page.next
+                if after is None:
+                    break
+        except PolystoreError as error:
+            self._gone(reads)
+            self.failed.append((reads[0], error))
+            return
+        for read in reads:
+            read.outcome = found.get(read.cell)  # type: ignore[call-overload]
+            self._returned(read)
+
+    # -- transactions -------------------------------------------------------------------------
+
+    async def move(self, member: SimulatedMember, owner: str) -> Operation:
+        """Take from the paired item what is given to the total."""
+        amount = self.value()
+
+        async def run(draft: Draft) -> None:
+            one, other = await _pair(draft, owner)
+            item, total = draft.collection("items"), draft.collection("totals")
+            await item.put(_item((owner, PAIRED), (one or 0) - amount), If.any)
+            await total.put({"owner": owner, "v": (other or 0) + amount}, If.any)
+
+        operation = self._begin(member, ("pair", owner), "move", amount)
+        await self._ended(operation, self._transaction(member, run))
+        return operation
+
+    async def both(self, member: SimulatedMember, owner: str) -> None:
+        """Read both as one."""
+        operation = self._begin(member, ("pair", owner), "both", None)
+        outcome = await self._ended(
+            operation, self._transaction(member, lambda draft: _pair(draft, owner))
+        )
+        if not operation.open:
+            operation.outcome = outcome
+
+    async def _transaction(
+        self, member: SimulatedMember, function: Callable[[Draft], Awaitable[Any]]
+    ) -> Any:
+        accesses = {name: o.access for name, o in member.operations.items()}
+        runs = Attempts(accesses.__getitem__, None, self.fleet.times.operation)
+        while True:
+            draft = await runs.begin()
+            try:
+                result = await function(draft)
+            except PolystoreError as error:
+                if await runs.excused(draft, error):
+                    continue
+                raise
+            if await runs.committed(draft):
+                return result
+
+    # -- the record ---------------------------------------------------------------------------
+
+    def _begin(
+        self, member: SimulatedMember, cell: Hashable, verb: str, argument: Any
+    ) -> Operation:
+        self._moment += 1
+        operation = Operation(member.name, cell, verb, argument, self._moment)
+        self.history.append(operation)
+        self.fleet.scheduler.note(f"{member.name} asks {verb} {cell} {argument}")
+        return operation
+
+    async def _ended(self, operation: Operation, procedure: Awaitable[Any]) -> Any:
+        """Wait for an operation and record its end; its result."""
+        result = None
+        try:
+            result = await procedure
+        except Conflict:
+            operation.outcome = "refused"
+        except (OutcomeUnknown, DriverError) as error:
+            self.failed.append((operation, error))
+            self.fleet.scheduler.note(f"{operation.process} does not know: {operation}")
+            if operation.verb in _READS:
+                self._gone([operation])
+            return None
+        except PolystoreError as error:
+            self.failed.append((operation, error))
+            self.fleet.scheduler.note(f"{operation.process} failed: {operation}: {error}")
+            self._gone([operation])
+            return None
+        else:
+            operation.outcome = "done"
+        self._returned(operation)
+        return result
+
+    def _returned(self, operation: Operation) -> None:
+        self._moment += 1
+        operation.returned = self._moment
+        self.fleet.scheduler.note(f"{operation.process} is answered: {operation}")
+
+    def _gone(self, operations: list[Operation]) -> None:
+        """Not applied, by the word of the library: as if it had never been asked."""
+        for operation in operations:
+            self.history.remove(operation)
+
+
+_READS = frozenset({"get", "both"})
+
+
+def _item(key: Key, value: int) -> dict[str, Any]:
+    owner, item = key
+    return {"owner": owner, "item": item, "v": value, "state": "open", "rank": item}
+
+
+async def _pair(draft: Draft, owner: str) -> tuple[Any, Any]:
+    one = await draft.collection("items").get((owner, PAIRED))
+    other = await draft.collection("totals").get((owner,))
+    return (None if one is None else one["v"], None if other is None else other["v"])
+
+
+def _model(cell: Hashable) -> Model:
+    return pair if isinstance(cell, tuple) and cell[0] == "pair" else register

@@ -1,0 +1,296 @@
+"""One run of everything: load, faults, deaths, and an operator who turns stages and dial at random.
+
+At the end all comes to rest, and the promises that only show then are checked (PROTOCOL.md 12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from polystore.errors import PolystoreError
+from polystore.migration.backfill import Copier
+from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.fleet import Fleet
+from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage
+from polystore.migration.verify import Verified, Verifier
+from polystore.testing.simulator.choices import Choices
+from polystore.testing.simulator.faults import CALM, ROUGH, Faults
+from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
+from polystore.testing.simulator.load import Load
+from polystore.testing.simulator.scheduler import Task
+from polystore.testing.simulator.watch import Violation
+
+REQUEST = Request("operator", "simulated", confirm="shop", sole=True)
+_PATIENCE = 20.0
+_REST = 120.0
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What a trial is like.
+
+    Attributes:
+        seconds: of load under faults.
+        members: processes of the application.
+        threads: clients of each.
+        start: stages to start from; one of them is drawn.
+        furthest: the stage that the operator does not go beyond.
+        faults: what goes wrong with calls.
+        crash, pause, outage: how often in 100 seconds a process dies, one stands still, and the
+            mirror's database is gone.
+        pause_seconds, outage_seconds: how long at most.
+        drift: how far clocks are off.
+        owners, items: how many keys there are.
+        think: most seconds between two operations of a client.
+    """
+
+    seconds: float = 25.0
+    members: int = 3
+    threads: int = 2
+    start: tuple[Stage, ...] = (
+        Stage.SOURCE_ONLY, Stage.PREPARE, Stage.DUAL_WRITE, Stage.DUAL_READ, Stage.DUAL_READ,
+    )  # fmt: skip
+    furthest: Stage = Stage.TARGET_ONLY
+    faults: Faults = ROUGH
+    crash: float = 8.0
+    pause: float = 8.0
+    outage: float = 3.0
+    pause_seconds: float = 5.0
+    outage_seconds: float = 4.0
+    drift: float = 0.04
+    owners: tuple[str, ...] = ("ann", "bob", "cy")
+    items: int = 2
+    think: float = 0.2
+
+
+class Trial:
+    """One run.
+
+    Args:
+        choices: decide everything; a seed repeats it.
+        plan: what it is like.
+    """
+
+    def __init__(
+        self, choices: Choices, plan: Plan | None = None, *, tracing: bool = False
+    ) -> None:
+        self.plan = plan or Plan()
+        self.choices = choices
+        self.fleet = SimulatedFleet(choices, drift=self.plan.drift, tracing=tracing)
+        self.load = Load(
+            self.fleet, owners=self.plan.owners, items=self.plan.items, think=self.plan.think
+        )
+        self._clients: list[Task] = []
+        self._operator: tuple[SimulatedMember, Task] | None = None
+        self._born = 0
+        self._chaos = False
+        self.did: list[str] = []
+
+    def run(self) -> None:
+        """All of it. Raises Violation, or NotLinearizable, with what happened."""
+        try:
+            for _ in range(self.plan.members):
+                self._join()
+            operator = self._join(clients=0)
+            self._reach(operator, self.choices.pick(self.plan.start))
+            self._operate(operator)
+            self._rough()
+            self.fleet.scheduler.run(self._failed, self.plan.seconds)
+            self._calm()
+            self._rest()
+        finally:
+            self.fleet.close()
+
+    # -- the fleet ----------------------------------------------------------------------------
+
+    def _join(self, clients: int | None = None) -> SimulatedMember:
+        self._born += 1
+        member = self.fleet.member(f"{'p' if clients is None else 'op'}{self._born}")
+        for i in range(self.plan.threads if clients is None else clients):
+            self._clients.append(self.fleet.spawn(member, self.load.client(member), f"client{i}"))
+        return member
+
+    def _failed(self) -> bool:
+        for task in self._clients:
+            if task.error is not None:
+                raise task.error
+        return self.fleet._failed()
+
+    # -- faults -------------------------------------------------------------------------------
+
+    def _rough(self) -> None:
+        self.fleet.network.faults = self.plan.faults
+        self._chaos = True
+        for rate, what in (
+            (self.plan.crash, self._crash),
+            (self.plan.pause, self._pause),
+            (self.plan.outage, self._outage),
+        ):
+            self._repeat(rate, what)
+
+    def _repeat(self, rate: float, what: Callable[[], None]) -> None:
+        """Do something so often in 100 seconds, at random moments."""
+        if not rate:
+            return
+
+        def happen() -> None:
+            if self._chaos:
+                what()
+                self._repeat(rate, what)
+
+        self.fleet.scheduler.later(self.choices.between(0, 200 / rate), happen)
+
+    def _crash(self) -> None:
+        members = self.fleet.alive()
+        member = self.choices.pick(members)
+        self.fleet.crash(member)
+        operates = self._operator is not None and member is self._operator[0]
+        back = self.choices.between(0.1, 5.0)
+
+        def again() -> None:
+            if not operates:
+                self._join()
+            elif self._chaos:
+                self._operate(self._join(clients=0))
+
+        self.fleet.scheduler.later(back, again)
+
+    def _pause(self) -> None:
+        member = self.choices.pick(self.fleet.alive())
+        self.fleet.scheduler.pause(
+            member.process, self.choices.between(0.2, self.plan.pause_seconds)
+        )
+
+    def _outage(self) -> None:
+        down = self.fleet.network.down
+        side = TARGET if self.choices.below(3) else SOURCE
+        driver = id(self.fleet.drivers[side])
+        self.fleet.scheduler.note(f"the {side} is down")
+        down.add(driver)
+        self.fleet.scheduler.later(
+            self.choices.between(0.2, self.plan.outage_seconds), down.discard, driver
+        )
+
+    def _calm(self) -> None:
+        self._chaos = False
+        self.fleet.network.faults = CALM
+        self.fleet.network.down.clear()
+        self.fleet.scheduler.note("calm")
+
+    # -- the operator -------------------------------------------------------------------------
+
+    def _reach(self, operator: SimulatedMember, stage: Stage) -> None:
+        """Go straight to a stage, while nothing goes wrong."""
+        coordinator = Coordinator(operator.group, patience=_PATIENCE)
+        while self.fleet.setting.stage is not stage:
+            if self.fleet.setting.stage is Stage.SOURCE_ONLY:
+                self.fleet.do(operator, coordinator.start(REQUEST))
+                continue
+            if self.fleet.setting.stage is Stage.DUAL_WRITE:
+                self.fleet.do(operator, Copier(operator.group, page=3).run())
+            self.fleet.do(operator, coordinator.advance(REQUEST))
+
+    def _operate(self, operator: SimulatedMember) -> None:
+        task = self.fleet.spawn(operator, self._moves(operator), "operator")
+        self._clients.append(task)
+        self._operator = (operator, task)
+
+    async def _moves(self, operator: SimulatedMember) -> None:
+        coordinator = Coordinator(operator.group, patience=_PATIENCE)
+        while self._chaos:
+            try:
+                await self._move(operator, coordinator)
+            except PolystoreError as error:
+                self.fleet.scheduler.note(f"operator: {type(error).__name__}: {error}")
+
+    async def _move(self, operator: SimulatedMember, coordinator: Coordinator) -> None:
+        setting = await operator.group.ledger.setting()
+        stage, below = setting.stage, self.choices.below
+        self.did.append(f"{stage.value}:{setting.moved}")
+        match stage:
+            case Stage.SOURCE_ONLY:
+                await coordinator.start(REQUEST)
+            case Stage.DUAL_WRITE if below(5):
+                await Copier(operator.group, page=3, parallel=2).run()
+                await coordinator.advance(REQUEST)
+            case Stage.DUAL_READ:
+                await self._turn(operator, coordinator, setting.moved)
+            case Stage.TARGET_ONLY | Stage.CLEAN | Stage.DETACHED:
+                if stage is not self.plan.furthest and stage is not Stage.DETACHED:
+                    await coordinator.advance(REQUEST)
+            case _ if below(5):
+                await coordinator.advance(REQUEST)
+            case _:
+                await coordinator.back(REQUEST)
+
+    async def _turn(self, operator: SimulatedMember, coordinator: Coordinator, moved: int) -> None:
+        below = self.choices.below
+        if below(3) == 0:
+            await self._verify(operator)
+        if moved == 0 and below(4) == 0:
+            await coordinator.back(REQUEST)
+        elif moved == BUCKETS and below(4) == 0 and self.plan.furthest is not Stage.DUAL_READ:
+            await self._verify(operator)
+            await coordinator.advance(REQUEST)
+        else:
+            if moved == 0:
+                await self._verify(operator)
+            await coordinator.dial(self.choices.pick((0, 10, 50, 100, 100)), REQUEST)
+
+    async def _verify(self, operator: SimulatedMember) -> None:
+        verifier = Verifier(operator.session, Fleet(operator.group))
+        for found in (await verifier.run()).values():
+            _no_alarm(found)
+
+    # -- rest ---------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """Let everything come to an end, and look."""
+        fleet = self.fleet
+        self.load.running = False
+        fleet.run_until(
+            lambda: self._failed() or all(self._over(task) for task in self._clients),
+            _REST, "clients to end",
+        )  # fmt: skip
+        observer = self._join(clients=0)
+        coordinator = Coordinator(observer.group, patience=_REST)
+        fleet.do(observer, coordinator.finish(), 2 * _REST)
+        fleet.run_until(self._settled, _REST, "everybody to owe nothing")
+        if fleet.setting.stage is Stage.DUAL_WRITE:
+            fleet.do(observer, Copier(observer.group).run(), _REST)
+        self._compare()
+        fleet.network.release()
+        fleet.run_until(lambda: not fleet.network.waiting, 2 * _REST, "late calls")
+        self._compare()
+        self._read_all(observer)
+        self.load.check()
+        for member in fleet.members:
+            for discrepancy in member.keeper.discrepancies:
+                raise Violation(f"SHD-2: a shadow read alarmed: {discrepancy}")
+
+    def _over(self, task: Task) -> bool:
+        return task.done or not task.process.alive
+
+    def _settled(self) -> bool:
+        return self.fleet.settled()
+
+    def _compare(self) -> None:
+        """P7: where a mirror is kept, both sides are equal."""
+        if self.fleet.setting.stage.mirrored:
+            found = self.fleet.differences()
+            if found:
+                raise Violation(f"P7: at rest in {self.fleet.setting.stage.value}: {found}")
+
+    def _read_all(self, observer: SimulatedMember) -> None:
+        """The last reads of the history: what was acknowledged must still be there (P3)."""
+        for owner in self.load.owners:
+            for item in range(1, self.load.items + 1):
+                self.fleet.do(observer, self.load.get(observer, (owner, item)))
+            self.fleet.do(observer, self.load.both(observer, owner))
+
+
+def _no_alarm(found: Verified) -> None:
+    if found.discrepancies:
+        raise Violation(f"VER-2: a verification alarmed: {found.discrepancies}")
