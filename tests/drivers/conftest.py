@@ -1,0 +1,93 @@
+"""Every driver on a real database, opened once a session; each test has collections of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from typing import Any, TypeAlias
+
+import attrs
+import pytest
+
+from polystore.driver import Driver
+from polystore.plugin.registry import default_registry
+from polystore.schema import Collection
+from polystore_engines import Engine
+
+Make: TypeAlias = Callable[..., Collection]
+
+DRIVERS = (
+    "memory",
+    "sqlite",
+    pytest.param("dynamodb", marks=pytest.mark.engine),
+    pytest.param("datastore", marks=pytest.mark.engine),
+)
+
+_numbers = count(1)
+
+
+@attrs.frozen
+class Place:
+    """One database: where it is, and what its SDK wants in the environment."""
+
+    url: str
+    env: Mapping[str, str]
+
+    def open(self) -> Driver:
+        """A driver on it. Its SDK looks for credentials now, so they need not stay around."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            driver = default_registry().open(self.url)
+            if self.env:
+                driver.native()
+            return driver
+
+
+@pytest.fixture(scope="session", params=DRIVERS)
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A database of each kind."""
+    if request.param == "memory":
+        return Place("memory://tests-drivers", {})
+    if request.param == "sqlite":
+        return Place(f"sqlite://{tmp_path_factory.mktemp('sqlite')}/tests.db", {})
+    engine: Engine = request.getfixturevalue(f"{request.param}_engine")
+    return Place(engine.url, engine.env)
+
+
+@pytest.fixture(scope="session")
+def driver(place: Place) -> Iterator[Driver]:
+    """A driver on the database."""
+    opened = place.open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def another(place: Place) -> Iterator[Driver]:
+    """Another driver on the same database, as another process has it."""
+    opened = place.open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def declare() -> Make:
+    """Declares a collection that no other test has; it is not created."""
+
+    def declared(key: Any = ("id",), **declaration: Any) -> Collection:
+        return Collection(f"things{next(_numbers)}", key, **declaration)
+
+    return declared
+
+
+@pytest.fixture(scope="session")
+def make(driver: Driver, declare: Make) -> Make:
+    """Declares a collection that no other test has, and creates it."""
+
+    def made(key: Any = ("id",), **declaration: Any) -> Collection:
+        collection = declare(key, **declaration)
+        driver.create(collection)
+        return collection
+
+    return made
