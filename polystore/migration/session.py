@@ -27,6 +27,9 @@ SLOTS_AT_START = 2
 MOST_SLOTS = 64
 """Most slots of one member on one side: more operations than that wait for one."""
 
+HURRY_SECONDS = 10.0
+"""How long a member polls quickly after the last news: who asked for it may have died since."""
+
 DRAIN_SECONDS = 1.0
 """How long operations are kept waiting for one attempt at an acknowledgement."""
 
@@ -53,6 +56,7 @@ class Session:
         self._about = about
         self._closing = False
         self._joining = False
+        self._news: tuple[object, float] = (None, 0.0)
 
     # -- joining and leaving ------------------------------------------------------------------
 
@@ -205,9 +209,17 @@ class Session:
         except Fenced:
             self.lost(incarnation)
             return 0.0
-        if not member.fast and incarnation.unsettled():
+        if incarnation.unsettled():
             await self._settle(incarnation)
-        return config.fast_poll if member.fast else config.poll
+        return config.fast_poll if await self._hurried(member) else config.poll
+
+    async def _hurried(self, member: Member) -> bool:
+        """Whether to look again soon: asked to, and something was new a moment ago."""
+        news = (member.announced, member.asked, member.fast)
+        now = await Now()
+        if news != self._news[0]:
+            self._news = (news, now)
+        return member.fast and now - self._news[1] < HURRY_SECONDS
 
     async def _pass_barrier(self, incarnation: Incarnation, barrier: int) -> None:
         """Converge what was recorded before now, then say so."""
