@@ -9,7 +9,7 @@ beyond the range is dropped from the answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from math import ceil, floor, inf, isinf, isnan, nextafter
@@ -61,8 +61,13 @@ class Interval:
 EVERYTHING = Interval()
 
 
-def intervals(bounds: Range | None) -> list[Interval]:
-    """Intervals that together hold a range, in Datastore's order."""
+def intervals(bounds: Range | None, is_native: Callable[[Any], bool]) -> list[Interval]:
+    """Intervals that together hold a range, in Datastore's order.
+
+    Args:
+        bounds: the range.
+        is_native: whether Datastore's own indexes can hold a value.
+    """
     if bounds is None or (bounds.low is None and bounds.high is None):
         return [EVERYTHING]
     low_rank = "0" if bounds.low is None else encode_ordered(bounds.low[0])[0]
@@ -73,9 +78,9 @@ def intervals(bounds: Range | None) -> list[Interval]:
         if not any(low_rank <= rank <= high_rank for rank in ranks):
             continue
         low = high = None
-        if bounds.low is not None and low_rank in ranks:
+        if bounds.low is not None and low_rank in ranks and _helps(group, bounds.low, is_native):
             low = _bound(group, bounds.low[0], bounds.low_included, low_side=True)
-        if bounds.high is not None and high_rank in ranks:
+        if bounds.high is not None and high_rank in ranks and _helps(group, bounds.high, is_native):
             high = _bound(group, bounds.high[0], bounds.high_included, low_side=False)
         if low is _NO_VALUE or high is _NO_VALUE:
             continue
@@ -85,6 +90,11 @@ def intervals(bounds: Range | None) -> list[Interval]:
         found.append(interval)
         open_group = group if high is None else None
     return found
+
+
+def _helps(group: int, bound: tuple[Any], is_native: Callable[[Any], bool]) -> bool:
+    """Whether a bound can be sent: a reference that is no path has no place among keys."""
+    return group != _KEY or is_native(bound[0])
 
 
 _NO_VALUE = Bound(None, False)
@@ -106,6 +116,8 @@ def _within(group: int, low: Bound | None, high: Bound | None) -> Interval:
 
 def _bound(group: int, value: Any, included: bool, *, low_side: bool) -> Bound | None:
     """A bound of a range as one of a group; ``None`` where it leaves that end of it open."""
+    if group == _POINT:
+        return Bound(_near_point(value, low_side=low_side), True)
     if group not in (_INT, _FLOAT) or type(value) is datetime:
         return Bound(value, included)
     if isnan(value):  # lowest of all numbers, and in no index of Datastore's own
@@ -118,6 +130,13 @@ def _bound(group: int, value: Any, included: bool, *, low_side: bool) -> Bound |
     if type(value) is int:
         return Bound(value, included)
     return _int_bound(value, low_side=low_side)
+
+
+def _near_point(point: GeoPoint, *, low_side: bool) -> GeoPoint:
+    """A bound for points, whose two zeros are one in Datastore's order."""
+    if point.latitude == 0 and str(point.latitude) == "-0.0":
+        return GeoPoint(0.0, -180.0 if low_side else 180.0)
+    return point
 
 
 def _int_bound(value: float | Decimal, *, low_side: bool) -> Bound | None:

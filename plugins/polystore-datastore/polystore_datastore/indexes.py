@@ -116,11 +116,11 @@ def _native_steps(
 ) -> Iterator[Step]:
     """Queries of Datastore's own indexes, one after the other in their order."""
     names = [property_name(name) for name in index.fields]
-    given = len(plan.equals)
-    if not all(map(place.codec.is_native, plan.equals)):
+    given, is_native = len(plan.equals), place.codec.is_native
+    if not all(map(is_native, plan.equals)):
         return
     equals = _equal(names, plan.equals)
-    ranges = intervals(plan.range) if given < len(names) else [EVERYTHING]
+    ranges = intervals(plan.range, is_native) if given < len(names) else [EVERYTHING]
     if after is None:
         yield from _interval_steps(equals, names[given:], ranges, plan.descending)
         return

@@ -22,7 +22,11 @@ _PAGE = "cloud.google.com/datastore/docs/concepts/limits"
 
 ENTITY = Limit(1_048_572, "bytes", "the entity as it is sent", _PAGE)
 DEPTH = Limit(
-    19, "levels", "lists and maps around a value", f"{_PAGE}: 20 levels, one kept for a tag"
+    18,
+    "levels",
+    "lists and maps around a value",
+    "protobuf parsers take 100 nested messages, a list in a list or a set takes five; the service "
+    "itself takes 20 nested entities",
 )
 NAME = Limit(NAME_BYTES, "bytes", "the longest name in the native key", _PAGE)
 KEY = Limit(KEY_BYTES, "bytes", "the native key with kinds and namespace", _PAGE)

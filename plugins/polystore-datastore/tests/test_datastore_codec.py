@@ -9,6 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from polystore.driver import Stored, Write
+from polystore.driver.ordering import encode_ordered
+from polystore.schema import Collection
+from polystore.testing import strategies
+from polystore.values import GeoPoint, Ref, same
 from polystore_datastore.codec import Codec
 from polystore_datastore.entities import fill_entity, sizes, stored
 from polystore_datastore.index_ranges import _native
@@ -22,12 +28,6 @@ from polystore_datastore.names import (
 )
 from polystore_datastore.placement import Place, place_of
 from polystore_datastore.refs import Partition, fill_ref, ref_of
-
-from polystore.driver import Stored, Write
-from polystore.driver.ordering import encode_ordered
-from polystore.schema import Collection
-from polystore.testing import strategies
-from polystore.values import GeoPoint, Ref, same
 
 HOME = Partition("proj", "", "ns")
 CODEC = Codec(HOME)
@@ -103,7 +103,9 @@ def test_names_in_keys_are_lossless_and_in_order(one: str, other: str) -> None:
 
 
 @pytest.mark.rule("KEY-3", "KEY-4")
-@pytest.mark.parametrize("one", ["", "__", "____", "__a__", "__a_", "__a__\x00", "__a__\x01", "\x01"])
+@pytest.mark.parametrize(
+    "one", ["", "__", "____", "__a__", "__a_", "__a__\x00", "__a__\x01", "\x01"]
+)
 @pytest.mark.parametrize("other", ["", "\x00", "\x02", "__a__", "__a__ ", "__a__b", "__b__", "a"])
 def test_names_that_datastore_refuses_keep_their_place(one: str, other: str) -> None:
     assert key_part(key_name(one)) == one
@@ -174,7 +176,7 @@ def test_native_order_of_values_of_one_type_is_the_order_of_values(one: Any, oth
 
 def test_long_and_nested_values_are_excluded_one_by_one() -> None:
     message = Entity()
-    fields = {
+    fields: dict[str, Any] = {
         "k": "k",
         "short": "x" * 1500,
         "long": "é" * 751,
@@ -262,7 +264,12 @@ def test_an_embedded_key_is_written_back_as_one() -> None:
 
 @pytest.mark.rule("CAP-9")
 def test_sizes_are_those_of_the_entity_and_its_key() -> None:
-    fields = {"customer": "c" * 200, "order": 1, "total": Decimal("1.5"), "text": "é" * 1000}
+    fields: dict[str, Any] = {
+        "customer": "c" * 200,
+        "order": 1,
+        "total": Decimal("1.5"),
+        "text": "é" * 1000,
+    }
     write = Write(PATH, ("c" * 200, 1), fields, write_id="w", stamp=1)
     entity = Entity()
     fill_entity(place_of(PATH, CODEC), write, entity)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from google.auth.exceptions import DefaultCredentialsError
-from polystore_datastore.faults import call_error, error_of, is_refusal
+from google.auth.exceptions import GoogleAuthError
 
 from polystore.errors import (
     ConfigError,
@@ -19,6 +18,7 @@ from polystore.errors import (
     Throttled,
     Unavailable,
 )
+from polystore_datastore.faults import call_error, error_of, is_refusal
 
 Code = grpc.StatusCode
 SECRET = "the value of a field"
@@ -85,9 +85,7 @@ def test_limits_are_told_from_other_mistakes() -> None:
     assert (error.limit, error.unit) == (1_048_572, "bytes")
 
 
-@pytest.mark.parametrize(
-    "code", [Code.FAILED_PRECONDITION, Code.ALREADY_EXISTS, Code.NOT_FOUND]
-)
+@pytest.mark.parametrize("code", [Code.FAILED_PRECONDITION, Code.ALREADY_EXISTS, Code.NOT_FOUND])
 def test_refusals_of_a_commit(code: grpc.StatusCode) -> None:
     assert is_refusal(Failure(code))
 
@@ -100,7 +98,7 @@ def test_a_query_without_its_composite_index_says_so() -> None:
 
 @pytest.mark.rule("ERR-1")
 def test_what_is_raised_outside_a_call_is_translated() -> None:
-    assert type(error_of(DefaultCredentialsError(SECRET))) is PermissionDenied
+    assert type(error_of(GoogleAuthError(SECRET))) is PermissionDenied
     assert type(error_of(RuntimeError(SECRET))) is DriverError
     assert SECRET not in str(error_of(RuntimeError(SECRET)))
     known = Throttled("later")

@@ -7,6 +7,10 @@ import sys
 from typing import Any
 
 import pytest
+
+from polystore.errors import ConfigError, InvalidKey
+from polystore.plugin.specs import DriverURL
+from polystore.schema import Collection
 from polystore_datastore.codec import Codec
 from polystore_datastore.driver import open_datastore
 from polystore_datastore.limits import capabilities_of
@@ -14,10 +18,6 @@ from polystore_datastore.messages import Key
 from polystore_datastore.placement import place_of
 from polystore_datastore.refs import Partition
 from polystore_datastore.settings import Settings, settings_of
-
-from polystore.errors import ConfigError, InvalidKey
-from polystore.plugin.specs import DriverURL
-from polystore.schema import Collection
 
 CODEC = Codec(Partition("proj"))
 
