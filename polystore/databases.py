@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -62,6 +63,8 @@ class Databases:
         self.closed = False
         self.runner = SyncRunner()
         self._registry = registry
+        # Not a method: what a group's threads hold must not keep a leaked store alive.
+        self._promised = partial(_promised, registry)
         self._drivers: dict[str, Driver] = {}
         self._ids = WriteIds()
         self._members: dict[str, Membership] = {}
@@ -92,10 +95,6 @@ class Databases:
             self._drivers[url] = self._registry.open(url)
         return self._drivers[url]
 
-    def promised(self, driver: Driver, collection: Collection) -> Capabilities:
-        """What a driver promises for a collection, lowered by plugins."""
-        return self._registry.lower(driver, collection.name, driver.capabilities(collection))
-
     def _group(self, group: DeclaredGroup) -> OpenGroup:
         return OpenGroup(
             group,
@@ -104,7 +103,7 @@ class Databases:
             self.driver(group.target),
             self.driver(group.control),
             self._ids,
-            self.promised,
+            self._promised,
         )
 
     def _access(self, collection: Collection) -> Access:
@@ -119,7 +118,7 @@ class Databases:
                 lambda: self._enter(member),
             )
         side = Side(DATABASE, self._plain_driver())
-        bound = Bound(collection, (Opened(side, self.promised(side.driver, collection)),))
+        bound = Bound(collection, (Opened(side, self._promised(side.driver, collection)),))
         route = PlainRoute(side, self._ids)
         return Access(collection, "the store's url", route, lambda: bound, self._check_open)
 
@@ -262,6 +261,11 @@ class Databases:
             f"migration: say which one with side={SOURCE!r} or side={TARGET!r}",
             collection=name,
         )
+
+
+def _promised(registry: Registry, driver: Driver, collection: Collection) -> Capabilities:
+    """What a driver promises for a collection, lowered by plugins."""
+    return registry.lower(driver, collection.name, driver.capabilities(collection))
 
 
 def _not_declared(name: object, declared: Mapping[str, Access]) -> InvalidRequest:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from polystore.capabilities import Versions
 from polystore.driver import (
     ANYTHING,
     NOTHING,
@@ -185,9 +184,9 @@ class PlainRoute:
         """The write that carries out a decision, checked against the limits of the sides."""
         if not isinstance(decision, Put):
             return Write(bound.collection, key, None, condition)
-        native = bound.capabilities.versions is Versions.NATIVE
-        write_id = None if native else self.ids.new()
-        write = Write(bound.collection, key, decision.fields, condition, write_id)
+        # Also where the database marks states itself: its mark is another one on the other side,
+        # and a digest would be the same after a write of equal fields (REC-4, REC-5).
+        write = Write(bound.collection, key, decision.fields, condition, self.ids.new())
         bound.check_write(write)
         if self.observed is not None:
             self.observed(write)
