@@ -59,7 +59,7 @@ class Plan:
     source: str = "datastore"
     target: str = "dynamodb"
     processes: int = 4
-    rate: float = 60.0
+    rate: float = 45.0
     kills: Sequence[float] = ()
 
 
@@ -91,6 +91,7 @@ class Demo:
         self.phases: list[Phase] = []
         self.copies: list[str] = []
         self._runner = SyncRunner()
+        self._records = 0
 
     def run(self) -> dict[str, Any]:
         """Run it all; what ``--json`` prints.
@@ -100,6 +101,7 @@ class Demo:
         """
         began = time.monotonic()
         data = load()
+        self._records = sum(len(found) for found in data.records().values())
         with places((self.plan.source, self.plan.target), self.folder) as sides:
             config = self._configured(sides)
             for side, place in zip(("source", "target"), sides, strict=True):
@@ -227,7 +229,7 @@ class Demo:
 
     def _backfill(self, config: Path, group: OpenGroup) -> None:
         """Copy in a process of its own; kill it where the plan says, and start it again."""
-        total = sum(len(found) for found in load().records().values())
+        total = self._records
         kills = sorted(self.plan.kills)
         with self.output.progress("copying", total) as advance:
             while True:
@@ -272,7 +274,7 @@ class Demo:
 
     def _verify(self, config: Path) -> dict[str, Verified]:
         """Compare both sides in full, as a member of its own."""
-        total = 2 * sum(len(found) for found in load().records().values())
+        total = 2 * self._records
         with (
             self.output.progress("verifying", total) as advance,
             opened(config, GROUP) as member,
