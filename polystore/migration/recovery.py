@@ -63,7 +63,7 @@ async def recover(group: OpenGroup, member: Member) -> Recovered:
     converged = 0
     for name, target in intents:
         converged += await _bring(group, setting, name, target)
-    left = closed_at + LEASE_MARGIN * group.config.lease - await Now()
+    left = closed_at + _hold(group, setting, member) - await Now()
     await Sleep(max(left, 0.0))
 
     def recovered(fields: Fields | None) -> Fields | None:
@@ -73,6 +73,18 @@ async def recover(group: OpenGroup, member: Member) -> Recovered:
 
     await group.ledger.change(member.stored.key[1], recovered)  # type: ignore[arg-type]
     return Recovered(len(intents), converged)
+
+
+def _hold(group: OpenGroup, setting: Setting, member: Member) -> float:
+    """Seconds until nothing of a closed member counts any more: its reads, its plain writes.
+
+    Plain writes carry no slot, so only time ends them [M: NO_QUARANTINE].
+    """
+    lease = LEASE_MARGIN * group.config.lease
+    plain = setting.stage in (Stage.SOURCE_ONLY, Stage.ARMED) or (
+        setting.stage is Stage.PREPARE and member.acked < setting.epoch
+    )
+    return max(lease, group.config.quarantine) if plain else lease
 
 
 _SOURCE_IN_PLAY = frozenset(

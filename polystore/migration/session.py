@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from polystore.driver import Stored
 from polystore.driver.side import Side
 from polystore.effects import Changed, Now, Signal, Sleep
 from polystore.errors import ConfigError, OutcomeUnknown, PolystoreError
@@ -124,15 +125,24 @@ class Session:
         if incarnation is None:
             return
         self.latch.stop(ALL)
-        await self.latch.idle_within(ALL, self.group.config.call_timeout)
-        if not await self._settle(incarnation):
+        idle = await self.latch.idle_within(ALL, self.group.config.call_timeout)
+        if not idle or not await self._settle(incarnation):
             raise OutcomeUnknown("the mirror still lacks writes: another process will recover them")
         with self.signal:
             self.incarnation = None
-        try:
-            await update(self.group.ledger, incarnation, lambda f: {**f, "state": "recovered"})
-        except Fenced:
-            return  # closed by somebody, who removes what is left
+        for slot in self._slots_in_play(incarnation):
+            await self.group.sides[slot.home].write(slot.removal())
+        record: Stored | None = incarnation.record
+        while record is not None and not await self.group.ledger.delete(record):
+            record = await self.group.ledger.get(incarnation.item)
+
+    def _slots_in_play(self, incarnation: Incarnation) -> list[Slot]:
+        """All its slots, but for those on a source that nobody calls any more."""
+        gone = SOURCE not in incarnation.setting.homes() and not incarnation.setting.stage.mirrored
+        pools = incarnation.pools
+        return [
+            s for name, pool in pools.items() if not (gone and name == SOURCE) for s in pool.slots
+        ]
 
     def lost(self, incarnation: Incarnation) -> None:
         """This incarnation has been shut out: admit nothing until the process has rejoined."""

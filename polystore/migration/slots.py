@@ -58,6 +58,10 @@ class Slot:
         fields = slot_fields(self.member, self.index, self.seq + 1, (), -1)
         return self._write(fields, write_id)
 
+    def removal(self) -> Write:
+        """The write that removes it, for an owner that leaves with nothing owed."""
+        return Write(SLOTS, (self.member, self.index), None, Unchanged(self.token))
+
     def _write(self, fields: Fields, write_id: str) -> Write:
         return Write(SLOTS, (self.member, self.index), fields, Unchanged(self.token), write_id)
 
