@@ -1,7 +1,9 @@
 """Bank transfers by several workers at once: the sum of a bank never changes in any transaction.
 
     python -m benchmarks.bank sqlite:///bank.db --seconds 2
+    python -m benchmarks.bank sqlite:///bank.db sqlite:///moved.db
 
+With a second database the bank moves there meanwhile, through every stage of a migration.
 Workers are processes; on ``memory://`` they are threads, for memory is one process's own.
 """
 
@@ -12,9 +14,10 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,6 +26,7 @@ from typing import IO
 import attrs
 
 import polystore
+from benchmarks.walk import walk
 from polystore import Collection, Contention, Increment, Store, Transaction
 
 ACCOUNTS = Collection("bank_accounts", ["bank", "account:int"])
@@ -53,11 +57,6 @@ class Tally:
         return Tally(**{name: mine[name] + its[name] for name in mine})
 
 
-def opened(where: str) -> Store:
-    """The bank's store: on a URL with its own collection, or as a TOML file declares it."""
-    return polystore.open(where, [ACCOUNTS] if "://" in where else None)
-
-
 def prepare(store: Store) -> None:
     """Give every account its first money."""
     accounts = store[ACCOUNTS.name]
@@ -82,12 +81,11 @@ def total(tx: Transaction, bank: str) -> int:
     return sum(record["amount"] for record in found if record is not None)
 
 
-def work(store: Store, seconds: float, seed: int) -> Tally:
-    """Transfer and read for so many seconds."""
+def work(store: Store, seed: int, stopped: threading.Event) -> Tally:
+    """Transfer and read until told to stop."""
     source = random.Random(seed)
     done = Tally()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while not stopped.is_set():
         try:
             done += one(store, source)
         except Contention:
@@ -111,57 +109,99 @@ def bank(where: str, seconds: float = 2.0, workers: int = 4) -> Tally:
     """Prepare a bank, let workers work on it, look at it again.
 
     Args:
-        where: URL, or path of a TOML file that declares :data:`ACCOUNTS`.
-        seconds: how long each worker works.
+        where: URL of a database.
+        seconds: how long the workers work.
         workers: how many; threads on memory, else processes.
     """
-    with opened(where) as store:
-        store.create()
-        prepare(store)
-        if where.startswith("memory:"):
-            done = by_threads(store, seconds, workers)
-        else:
-            done = by_processes(where, seconds, workers)
-        sums = [store.transaction(partial(total, bank=name)) for name in BANKS]
-        wrong = sum(found != EACH * AMOUNT for found in sums)
-    return done + Tally(wrong=wrong)
+    with polystore.open(where, [ACCOUNTS]) as store:
+        return _worked(store, where, workers, lambda: time.sleep(seconds))
 
 
-def by_threads(store: Store, seconds: float, workers: int) -> Tally:
-    """Workers as threads on one store."""
+def moving_bank(source: str, target: str, workers: int = 4) -> Tally:
+    """The same while the bank moves from one database to another, through every stage.
+
+    Raises:
+        AssertionError: the sides differed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder) / "bank.toml"
+        where.write_text(TOML.format(source=source, target=target))
+        with polystore.open(where) as store:
+
+            def moved() -> None:
+                found = walk(store, "bank")
+                assert found == 0, f"{found} differences"
+
+            return _worked(store, str(where), workers, moved)
+
+
+TOML = """
+[collections.bank_accounts]
+key = ["bank", "account:int"]
+[groups.bank]
+collections = ["bank_accounts"]
+source = "{source}"
+target = "{target}"
+colocate = 1
+lease = 3.0
+poll = 0.1
+"""
+"""A configuration for the move; control is in the source."""
+
+
+def _worked(store: Store, where: str, workers: int, meanwhile: Callable[[], None]) -> Tally:
+    store.create()
+    prepare(store)
+    threads = "memory:" in (where if "://" in where else store.config.groups["bank"].source)
+    with threaded(store, workers) if threads else processed(where, workers) as done:
+        meanwhile()
+    sums = [store.transaction(partial(total, bank=name)) for name in BANKS]
+    return sum(done, Tally(wrong=sum(found != EACH * AMOUNT for found in sums)))
+
+
+@contextmanager
+def threaded(store: Store, workers: int) -> Iterator[list[Tally]]:
+    """Workers as threads on one store, while the block runs; then their tallies are there."""
     done: list[Tally] = []
+    stopped = threading.Event()
     threads = [
-        threading.Thread(target=lambda seed=seed: done.append(work(store, seconds, seed)))
+        threading.Thread(target=lambda seed=seed: done.append(work(store, seed, stopped)))
         for seed in range(workers)
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        yield done
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
     if len(done) != workers:
         raise RuntimeError(f"{workers - len(done)} of {workers} workers failed")
-    return sum(done, Tally())
-
-
-def by_processes(where: str, seconds: float, workers: int) -> Tally:
-    """Workers as processes with a store each; all begin when the last one is ready."""
-    with ExitStack() as stack:
-        running = [stack.enter_context(process(where, seconds, seed)) for seed in range(workers)]
-        for worker in running:
-            assert ends(worker)[1].readline() == "ready\n", "a worker could not start"
-        for worker in running:
-            ends(worker)[0].write("go\n")
-            ends(worker)[0].flush()
-        return sum((Tally(**json.loads(ends(w)[1].readline())) for w in running), Tally())
 
 
 @contextmanager
-def process(where: str, seconds: float, seed: int) -> Iterator[subprocess.Popen[str]]:
+def processed(where: str, workers: int) -> Iterator[list[Tally]]:
+    """Workers as processes with a store each, while the block runs; all begin with the last."""
+    done: list[Tally] = []
+    with ExitStack() as stack:
+        running = [stack.enter_context(process(where, seed)) for seed in range(workers)]
+        for worker in running:
+            assert ends(worker)[1].readline() == "ready\n", "a worker could not start"
+        for line in ("go", "stop"):
+            for worker in running:
+                print(line, file=ends(worker)[0], flush=True)
+            if line == "go":
+                yield done
+        done += (Tally(**json.loads(ends(worker)[1].readline())) for worker in running)
+
+
+@contextmanager
+def process(where: str, seed: int) -> Iterator[subprocess.Popen[str]]:
     """One worker process; it does not outlive the block."""
-    command = [sys.executable, "-m", "benchmarks.bank", where]
-    arguments = ["--seconds", str(seconds), "--worker", str(seed)]
+    command = [sys.executable, "-m", "benchmarks.bank", where, "--worker", str(seed)]
     with subprocess.Popen(
-        [*command, *arguments], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as worker:
         try:
             yield worker
@@ -176,21 +216,36 @@ def ends(worker: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
     return worker.stdin, worker.stdout
 
 
+def be_worker(where: str, seed: int) -> Tally:
+    """Open a store, say so, and work from one line of standard input to the next."""
+    stopped = threading.Event()
+
+    def listen() -> None:
+        sys.stdin.readline()
+        stopped.set()
+
+    with polystore.open(where, [ACCOUNTS] if "://" in where else None) as store:
+        print("ready", flush=True)
+        sys.stdin.readline()
+        threading.Thread(target=listen, daemon=True).start()
+        return work(store, seed, stopped)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a bank and print its tally as JSON; or be one of its workers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("where")
+    parser.add_argument("where", help="URL of a database")
+    parser.add_argument("target", nargs="?", help="URL of a database to move to meanwhile")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    if given.worker is None:
-        done = bank(given.where, given.seconds, given.workers)
+    if given.worker is not None:
+        done = be_worker(given.where, given.worker)
+    elif given.target is not None:
+        done = moving_bank(given.where, given.target, given.workers)
     else:
-        with opened(given.where) as store:
-            print("ready", flush=True)
-            sys.stdin.readline()
-            done = work(store, given.seconds, given.worker)
+        done = bank(given.where, given.seconds, given.workers)
     print(json.dumps(attrs.asdict(done)), flush=True)
     return int(done.wrong > 0)
 

@@ -102,6 +102,9 @@ class SyncRunner:
                 reply = perform(effect) if type(effect) is Call else self._carry_out(effect)
             except Exception as error:  # noqa: BLE001  # thrown into the procedure, which decides
                 failed = error
+            except BaseException:  # interrupted: the procedure ends where it stands
+                procedure.close()
+                raise
 
     def _carry_out(self, effect: Effect[Any]) -> Any:
         match effect:

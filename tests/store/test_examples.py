@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bank import Tally, bank
+from benchmarks.bank import Tally, bank, moving_bank
 
 ROOT = Path(__file__).parents[2]
 DRIVERS = ("memory", "sqlite", "datastore", "dynamodb")
@@ -39,6 +39,14 @@ def test_the_sum_of_a_bank_never_changes(every_url: str) -> None:
     assert (done.wrong, done.gave_up) == (0, 0), done
     assert done.transfers >= 40
     assert done.readings >= 8
+
+
+@pytest.mark.rule("TX-4", "STG-3")
+@pytest.mark.timeout(60)
+def test_the_sum_of_a_bank_never_changes_while_it_moves() -> None:
+    done = moving_bank("memory://bank-source", "memory://bank-target", workers=2)
+    assert (done.wrong, done.gave_up) == (0, 0), done
+    assert done.transfers >= 100
 
 
 def test_tallies_add_up() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 import polystore
+from benchmarks.walk import walk
 from polystore import Collection, Config, Group, If, Increment, Set, Store, Transaction
 from polystore.migration.coordinator import Coordinator
 from polystore.migration.fleet import Fleet
@@ -98,6 +99,23 @@ def test_a_group_without_its_control_store_says_what_to_do(config: Config) -> No
 def test_all_operations_in_source_only(store: Store) -> None:
     use(store)
     use(store)
+
+
+@pytest.mark.rule("STG-3", "QRY-9")
+def test_all_operations_in_every_stage(store: Store) -> None:
+    """The same calls give the same answers through the whole migration."""
+    seen: list[str] = []
+
+    def between(step: str) -> None:
+        use(store)
+        use(store)
+        seen.append(step)
+
+    assert walk(store, "shop", between) == 0
+    assert seen == [
+        "source-only", "armed", "prepare", "dual-write", "dual-read", "dual-read 10 %",
+        "dual-read 50 %", "dual-read 0 %", "dual-read 100 %", "target-only", "clean",
+    ]  # fmt: skip
 
 
 def test_a_leaked_store_of_a_group_stops_its_tasks(config: Config) -> None:
