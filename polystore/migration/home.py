@@ -17,6 +17,9 @@ from polystore.migration.ledger import SLOTS
 from polystore.migration.slots import Slot, SlotRecord
 
 
+_NO_ANSWER = (OutcomeUnknown, DriverError, Unavailable, Contention)
+
+
 class Fenced(Exception):
     """The slot is closed or gone: this incarnation has been shut out; nothing was applied."""
 
@@ -47,7 +50,10 @@ async def commit(
         slot.seq += 1
         slot.token = outcome.tokens[-1]
         return True
-    return await _refused(home, slot, outcome, len(writes))
+    try:
+        return await _refused(home, slot, outcome, len(writes))
+    except _NO_ANSWER:  # the refusal may be that of our own repetition: only the slot can tell
+        return await resolve(home, slot, ids, deadline)
 
 
 async def _refused(home: Side, slot: Slot, outcome: Rejected, position: int) -> bool:
@@ -90,7 +96,7 @@ async def resolve(home: Side, slot: Slot, ids: WriteIds, deadline: float) -> boo
                 slot.token = outcome.token
                 return False
             current = await read_one(home, SLOTS, (slot.member, slot.index))
-        except (OutcomeUnknown, DriverError, Unavailable, Contention) as error:
+        except _NO_ANSWER as error:
             pause = 0.02 + 0.08 * await Uniform()
             if await Now() + pause >= deadline:
                 raise OutcomeUnknown("no answer, and no time left to find out") from error
