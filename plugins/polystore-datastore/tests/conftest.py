@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, TypeAlias
 
 import pytest
+from hypothesis import settings
 
 from polystore.plugin.specs import DriverURL
 from polystore.schema import Collection
@@ -18,6 +19,11 @@ from polystore_engines import Engine
 Made: TypeAlias = Callable[..., Collection]
 
 _numbers = count()
+
+# As in tests/conftest.py, which is not loaded where these tests run alone: a deadline would
+# measure the machine.
+settings.register_profile("datastore", settings(), deadline=None)
+settings.load_profile("datastore")
 
 
 class Wire:
