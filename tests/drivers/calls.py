@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -23,7 +23,7 @@ from polystore.driver import (
     Write,
     Written,
 )
-from polystore.errors import DriverError, PolystoreError
+from polystore.errors import Contention, DriverError, PolystoreError, Throttled
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Fields, Key
@@ -36,7 +36,7 @@ def fresh() -> str:
     return f"n{next(_numbers)}"
 
 
-def whole(collection: Collection, key: Key, fields: Fields) -> Fields:
+def whole(collection: Collection, key: Key, fields: Mapping[str, Any]) -> Fields:
     """A record: its key fields, and these."""
     return {**dict(zip(collection.key_names, key, strict=True)), **fields}
 
@@ -91,6 +91,16 @@ def refused(driver: Driver, write: Write) -> Refused:
     outcome = driver.write(write)
     assert isinstance(outcome, Refused), outcome
     return outcome
+
+
+def attempt(driver: Driver, write: Write) -> Written | Refused | None:
+    """One write among others of the same record; ``None`` where the database gave way to them."""
+    try:
+        return driver.write(write)
+    except Exception as error:
+        if not isinstance(driver.translate(error), Contention | Throttled):
+            raise
+        return None
 
 
 def committed(driver: Driver, writes: list[Write], *checks: Any) -> tuple[Token, ...]:
@@ -162,7 +172,7 @@ def scanned(
 
 def error_of(driver: Driver, call: Callable[[], object]) -> PolystoreError:
     """The error of the tree for what a call raises, which the driver must know."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011  # whatever the database raises
+    with pytest.raises(Exception) as caught:  # whatever the database raises
         call()
     error = driver.translate(caught.value)
     assert isinstance(error, PolystoreError)

@@ -13,6 +13,7 @@ from polystore.driver import Driver
 from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
 from polystore_engines import Engine
+from tests.drivers.strangers import STRANGERS, Stranger
 
 Make: TypeAlias = Callable[..., Collection]
 
@@ -91,3 +92,21 @@ def make(driver: Driver, declare: Make) -> Make:
         return collection
 
     return made
+
+
+@pytest.fixture(scope="session")
+def stranger(place: Place, driver: Driver) -> Stranger:
+    """Another program in the same database, which knows nothing of polystore."""
+    return STRANGERS[driver.name](place.url, driver)
+
+
+@pytest.fixture(scope="session")
+def theirs(stranger: Stranger, driver: Driver) -> Callable[[], Collection]:
+    """Takes over a collection of orders that the other program has made."""
+
+    def taken() -> Collection:
+        collection = stranger.orders(f"orders{next(_numbers)}")
+        driver.create(collection)
+        return collection
+
+    return taken

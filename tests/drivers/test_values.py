@@ -138,7 +138,7 @@ def test_keys_that_look_alike_are_different_records(driver: Driver, make: Make, 
     texts = ["a", "A", "a ", " a", "a\x00", "a\x01", "\x00a", "e\u0301", "é", "1", "01", "_a_"]
     parts: list[Any] = [*texts] if "str" in shape else [text.encode() for text in texts]
     width = shape.count("-") + 1
-    things = make([f"k{i}:{shape.split('-')[0]}" for i in range(width)])
+    things = make([f"k{i}:{shape.partition('-')[0]}" for i in range(width)])
     keys: list[Key] = [(p,) for p in parts]
     if width == 2:
         keys = [(p, q) for p in parts[:6] for q in parts[:6]]

@@ -1,0 +1,18 @@
+"""What differs between databases, as far as the contract leaves it open."""
+
+from __future__ import annotations
+
+TELLING = frozenset({"memory", "sqlite", "dynamodb"})
+"""Drivers whose refusals tell what they found, and which condition of a commit was false.
+
+Datastore only says that a commit was refused.
+"""
+
+BLIND_TO_ADDITIONS = frozenset({"dynamodb"})
+"""Drivers that compare the attributes that were read, and cannot ask whether there are more."""
+
+ONE_TYPE = frozenset({"datastore"})
+"""Drivers whose indexes order values of one type; of several types each has its own order."""
+
+KINDLESS = frozenset({"datastore"})
+"""Drivers that need no collection to be made, so that none is ever missing."""
