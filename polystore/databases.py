@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from difflib import get_close_matches
 from functools import partial
 from itertools import chain
@@ -167,9 +168,10 @@ class Databases:
         self.closed = True
         for member in self._members.values():
             member.leave(self.runner)
-        for driver in self._drivers.values():
-            driver.close()
-        self.runner.close()
+        with ExitStack() as stack:  # all of them, also where one fails
+            stack.callback(self.runner.close)
+            for driver in self._drivers.values():
+                stack.callback(driver.close)
 
     # -- provisioning -------------------------------------------------------------------------
 
