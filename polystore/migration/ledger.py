@@ -59,16 +59,14 @@ class Ledger:
         write = Write(CONTROL, key, whole, condition, self._ids.new())
         for attempt in range(_ATTEMPTS):
             try:
-                outcome = await self.side.write(write)
+                if isinstance(outcome := await self.side.write(write), Written):
+                    return Stored(key, whole, outcome.token, write.write_id)
+                now = await self.get(item) if attempt else None
+                return now if now is not None and now.write_id == write.write_id else None
             except (OutcomeUnknown, Unavailable, Contention):
                 if attempt == _ATTEMPTS - 1:
                     raise
                 await Sleep(0.05 * await Uniform() * min(attempt + 1, 20))
-                continue
-            if isinstance(outcome, Written):
-                return Stored(key, whole, outcome.token, write.write_id)
-            now = await self.get(item) if attempt else None
-            return now if now is not None and now.write_id == write.write_id else None
         return None
 
     async def change(

@@ -257,7 +257,7 @@ class Session:
             return False
         await self._prepare(incarnation, new)
         buckets = affected(old, new)
-        done = False
+        done = saying = False
         if buckets is not None:
             self.latch.stop(buckets)
         try:
@@ -268,9 +268,12 @@ class Session:
             if done and _leaves_plain_source(old, new):
                 done = await Now() >= incarnation.unanswered_until
             if done:
+                saying = True
                 await self._say_acked(incarnation, new)
+                saying = False
         finally:
-            if self.incarnation is incarnation:
+            # Without an answer the fleet may count on it: nothing goes on under the old setting.
+            if self.incarnation is incarnation and not saying:
                 self.latch.serve(incarnation.setting)
         return done
 
