@@ -12,7 +12,9 @@ import pytest
 import polystore
 from polystore import (
     Collection,
+    Config,
     ConfigError,
+    Group,
     InvalidKey,
     InvalidValue,
     LimitExceeded,
@@ -23,6 +25,7 @@ from polystore import (
     Unavailable,
     UnknownDriver,
 )
+from polystore.migration.stages import Setting, Stage
 
 GOOD: dict[str, Any] = {"customer": "c1", "order": 1, "state": ""}
 SECRET = "a value that no message may hold"
@@ -185,3 +188,35 @@ def test_a_transaction_over_the_width_of_dynamodb(url_of: Callable[[str], str]) 
         assert store["wide"].count("a") == 0
         store.transaction(lambda tx: wide(tx, 100))
         assert store["wide"].count("a") == 99
+
+
+@pytest.mark.engine
+@pytest.mark.rule("TX-3", "CAP-6", "ERR-4")
+def test_a_migration_takes_one_record_of_the_width(url_of: Callable[[str], str]) -> None:
+    group = Group(
+        name="g",
+        source=url_of("dynamodb"),
+        target=url_of("memory"),
+        control=url_of("memory"),
+        collections=["moving"],
+    )
+    moving = Collection("moving", ["id", "n:int"])
+    with polystore.open(Config(collections={"moving": moving}, groups={"g": group})) as store:
+        store.create()
+        ledger = store._databases.member("g").group.ledger
+        stage = Setting(run=1, epoch=4, stage=Stage.DUAL_WRITE)
+        store._databases.runner.run(ledger.change_setting(lambda _: stage))
+
+        def wide(tx: Transaction, count: int) -> None:
+            for number in range(count):
+                tx["moving"].insert({"id": "a", "n": number})
+
+        with pytest.raises(LimitExceeded) as caught:
+            store.transaction(lambda tx: wide(tx, 100), timeout=60)
+        assert (caught.value.limit, caught.value.size, caught.value.unit) == (99, 100, "items")
+        assert store["moving"].count("a") == 0
+        store.transaction(lambda tx: wide(tx, 99), timeout=60)
+        assert store["moving"].count("a") == 99
+        store["moving"].put({"id": "b", "n": 1})
+        with pytest.raises(InvalidKey, match="empty"):
+            store["moving"].put({"id": "", "n": 1})
