@@ -46,7 +46,7 @@ def encode_ordered(value: Any) -> str:
     if kind is bytes:
         return f"6{value.hex()}{END}"
     if kind is Ref:
-        return "7" + escaped(value.collection) + "\x02\x06" + escaped(encode_key(value.key)) + END
+        return "7" + escaped(value.collection) + "\x02\x02" + escaped(encode_key(value.key)) + END
     if kind is GeoPoint:
         return "8" + _double(value.latitude) + _double(value.longitude) + END
     raise TypeError(f"{kind.__name__} has no place in an index")
