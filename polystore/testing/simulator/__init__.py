@@ -14,20 +14,29 @@ from polystore.testing.simulator.fleet import (
     Times,
 )
 from polystore.testing.simulator.load import Load
+from polystore.testing.simulator.operator import REQUEST, Operator
+from polystore.testing.simulator.rest import come_to_rest, compare
+from polystore.testing.simulator.trial import Plan, Trial
 from polystore.testing.simulator.watch import Violation
 
 __all__ = [
     "CALM",
     "ITEMS",
+    "REQUEST",
     "ROUGH",
     "TOTALS",
     "Choices",
     "Fate",
     "Faults",
     "Load",
+    "Operator",
+    "Plan",
     "Sent",
     "SimulatedFleet",
     "SimulatedMember",
     "Times",
+    "Trial",
     "Violation",
+    "come_to_rest",
+    "compare",
 ]

@@ -208,14 +208,14 @@ class SimulatedFleet:
 
     def run_until(self, condition: Callable[[], bool], limit: float, what: str) -> None:
         """Carry on until something is so. Raises Violation where it takes over ``limit`` s."""
-        if not self.scheduler.run(lambda: self._failed() or condition(), limit):
+        if not self.scheduler.run(lambda: self.failed() or condition(), limit):
             raise Violation(f"waited {limit:g} s in vain for {what}")
 
     def pass_time(self, seconds: float) -> None:
         """Carry on for so long."""
-        self.scheduler.run(self._failed, seconds)
+        self.scheduler.run(self.failed, seconds)
 
-    def _failed(self) -> bool:
+    def failed(self) -> bool:
         """Whether the background of a member has fallen over, which nothing may make it."""
         for member in self.members:
             for task in member.background:

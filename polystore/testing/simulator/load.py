@@ -17,6 +17,7 @@ from polystore.queries import Position, QueryPlan
 from polystore.records import Increment, Version
 from polystore.testing.history import Model, Operation, check, pair, register
 from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
+from polystore.testing.simulator.scheduler import Task
 from polystore.transaction import Attempts, Draft
 from polystore.values import Key
 
@@ -54,6 +55,7 @@ class Load:
         self.history: list[Operation] = []
         self.failed: list[tuple[Operation, PolystoreError]] = []
         self.running = True
+        self.clients: list[Task] = []
         self._choices = fleet.scheduler.choices
         self._moment = 0
         self._value = 0
@@ -63,6 +65,37 @@ class Load:
         return check(self.history, _model)
 
     # -- clients ------------------------------------------------------------------------------
+
+    def start(self, member: SimulatedMember, threads: int = 1) -> None:
+        """Let a member serve so many clients."""
+        for i in range(threads):
+            self.clients.append(self.fleet.spawn(member, self.client(member), f"client{i}"))
+
+    def failed_client(self) -> bool:
+        """Never true: raises what an operation raised that no application should see."""
+        for task in self.clients:
+            if task.error is not None:
+                raise task.error
+        return False
+
+    def end(self, limit: float = 120.0) -> None:
+        """Let all clients end what they are at."""
+        self.running = False
+        self.fleet.run_until(
+            lambda: (
+                self.failed_client()
+                or all(task.done or not task.process.alive for task in self.clients)
+            ),
+            limit,
+            "clients to end",
+        )
+
+    def read_all(self, member: SimulatedMember) -> None:
+        """Read everything once more: what was acknowledged must be there (P3)."""
+        for owner in self.owners:
+            for item in range(1, self.items + 1):
+                self.fleet.do(member, self.get(member, (owner, item)))
+            self.fleet.do(member, self.both(member, owner))
 
     async def client(self, member: SimulatedMember) -> None:
         """One thread of the application, until the load is told to stop."""

@@ -11,7 +11,7 @@ import attrs
 
 from polystore.errors import PolystoreError
 from polystore.migration.backfill import Copier
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.fleet import Fleet
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage
 from polystore.migration.verify import Verified, Verifier
@@ -19,12 +19,12 @@ from polystore.testing.simulator.choices import Choices
 from polystore.testing.simulator.faults import CALM, ROUGH, Faults
 from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
 from polystore.testing.simulator.load import Load
+from polystore.testing.simulator.operator import REQUEST, Operator
+from polystore.testing.simulator.rest import come_to_rest
 from polystore.testing.simulator.scheduler import Task
 from polystore.testing.simulator.watch import Violation
 
-REQUEST = Request("operator", "simulated", confirm="shop", sole=True)
 _PATIENCE = 20.0
-_REST = 120.0
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +82,6 @@ class Trial:
         self.load = Load(
             self.fleet, owners=self.plan.owners, items=self.plan.items, think=self.plan.think
         )
-        self._clients: list[Task] = []
         self._operator: tuple[SimulatedMember, Task] | None = None
         self._born = 0
         self._chaos = False
@@ -94,12 +93,14 @@ class Trial:
             for _ in range(self.plan.members):
                 self._join()
             operator = self._join(clients=0)
-            self._reach(operator, self.choices.pick(self.plan.start))
+            Operator(self.fleet, operator, patience=_PATIENCE).reach(
+                self.choices.pick(self.plan.start)
+            )
             self._operate(operator)
             self._rough()
             self.fleet.scheduler.run(self._failed, self.plan.seconds)
             self._calm()
-            self._rest()
+            come_to_rest(self.fleet, self.load)
         finally:
             self.fleet.close()
 
@@ -108,15 +109,11 @@ class Trial:
     def _join(self, clients: int | None = None) -> SimulatedMember:
         self._born += 1
         member = self.fleet.member(f"{'p' if clients is None else 'op'}{self._born}")
-        for i in range(self.plan.threads if clients is None else clients):
-            self._clients.append(self.fleet.spawn(member, self.load.client(member), f"client{i}"))
+        self.load.start(member, self.plan.threads if clients is None else clients)
         return member
 
     def _failed(self) -> bool:
-        for task in self._clients:
-            if task.error is not None:
-                raise task.error
-        return self.fleet._failed()
+        return self.load.failed_client() or self.fleet.failed()
 
     # -- faults -------------------------------------------------------------------------------
 
@@ -181,20 +178,9 @@ class Trial:
 
     # -- the operator -------------------------------------------------------------------------
 
-    def _reach(self, operator: SimulatedMember, stage: Stage) -> None:
-        """Go straight to a stage, while nothing goes wrong."""
-        coordinator = Coordinator(operator.group, patience=_PATIENCE)
-        while self.fleet.setting.stage is not stage:
-            if self.fleet.setting.stage is Stage.SOURCE_ONLY:
-                self.fleet.do(operator, coordinator.start(REQUEST))
-                continue
-            if self.fleet.setting.stage is Stage.DUAL_WRITE:
-                self.fleet.do(operator, Copier(operator.group, page=3).run())
-            self.fleet.do(operator, coordinator.advance(REQUEST))
-
     def _operate(self, operator: SimulatedMember) -> None:
         task = self.fleet.spawn(operator, self._moves(operator), "operator")
-        self._clients.append(task)
+        self.load.clients.append(task)
         self._operator = (operator, task)
 
     async def _moves(self, operator: SimulatedMember) -> None:
@@ -243,52 +229,6 @@ class Trial:
         verifier = Verifier(operator.session, Fleet(operator.group))
         for found in (await verifier.run()).values():
             _no_alarm(found)
-
-    # -- rest ---------------------------------------------------------------------------------
-
-    def _rest(self) -> None:
-        """Let everything come to an end, and look."""
-        fleet = self.fleet
-        self.load.running = False
-        fleet.run_until(
-            lambda: self._failed() or all(self._over(task) for task in self._clients),
-            _REST, "clients to end",
-        )  # fmt: skip
-        observer = self._join(clients=0)
-        coordinator = Coordinator(observer.group, patience=_REST)
-        fleet.do(observer, coordinator.finish(), 2 * _REST)
-        fleet.run_until(self._settled, _REST, "everybody to owe nothing")
-        if fleet.setting.stage is Stage.DUAL_WRITE:
-            fleet.do(observer, Copier(observer.group).run(), _REST)
-        self._compare()
-        fleet.network.release()
-        fleet.run_until(lambda: not fleet.network.waiting, 2 * _REST, "late calls")
-        self._compare()
-        self._read_all(observer)
-        self.load.check()
-        for member in fleet.members:
-            for discrepancy in member.keeper.discrepancies:
-                raise Violation(f"SHD-2: a shadow read alarmed: {discrepancy}")
-
-    def _over(self, task: Task) -> bool:
-        return task.done or not task.process.alive
-
-    def _settled(self) -> bool:
-        return self.fleet.settled()
-
-    def _compare(self) -> None:
-        """P7: where a mirror is kept, both sides are equal."""
-        if self.fleet.setting.stage.mirrored:
-            found = self.fleet.differences()
-            if found:
-                raise Violation(f"P7: at rest in {self.fleet.setting.stage.value}: {found}")
-
-    def _read_all(self, observer: SimulatedMember) -> None:
-        """The last reads of the history: what was acknowledged must still be there (P3)."""
-        for owner in self.load.owners:
-            for item in range(1, self.load.items + 1):
-                self.fleet.do(observer, self.load.get(observer, (owner, item)))
-            self.fleet.do(observer, self.load.both(observer, owner))
 
 
 def _no_alarm(found: Verified) -> None:
