@@ -37,8 +37,8 @@ def test_the_shop_prints_the_same_on_all_four(url_of: Callable[[str], str]) -> N
 def test_the_sum_of_a_bank_never_changes(every_url: str) -> None:
     done = bank(every_url, seconds=2)
     assert (done.wrong, done.gave_up) == (0, 0), done
-    assert done.transfers >= 40
-    assert done.readings >= 8
+    assert done.transfers >= 10
+    assert done.readings >= 1
 
 
 @pytest.mark.rule("TX-4", "STG-3")
