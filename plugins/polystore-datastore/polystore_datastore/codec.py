@@ -7,7 +7,8 @@ property ``_ps_``, which says what it is, and ``v``:
 tag   value                    ``v``
 ====  =======================  =================================================
 d     Decimal                  its text
-l     list inside a list       the list
+l     list inside a list       none: the elements are properties ``0``, ``1``, …, since an array
+                               would be one more level of the 20 that Datastore takes
 u     frozenset                its members; ``ud`` where they are Decimals, as texts
 r     Ref that fits no path    a list: the collection, then the parts of the key
 ====  =======================  =================================================
@@ -152,10 +153,15 @@ class Codec:
         for item in items:
             element = array.values.add()
             if type(item) is list:
-                self._put_list(_tagged(element, "l"), item, False)
-                element.exclude_from_indexes = True
+                self._put_inner_list(element, item)
             else:
                 self.put(element, item, indexed)
+
+    def _put_inner_list(self, value: Message, items: list[Any]) -> None:
+        properties = _marked(value, "l")
+        for i, item in enumerate(items):
+            self.put(properties[str(i)], item, False)
+        value.exclude_from_indexes = True
 
     def _is_plain(self, item: Any) -> bool:
         kind = type(item)
@@ -193,8 +199,8 @@ class Codec:
     def _decode_entity(self, value: Message) -> Any:
         entity = value.entity_value
         properties = entity.properties
-        if TAG in properties and BODY in properties:
-            return self._decode_tagged(properties[TAG].string_value, properties[BODY])
+        if TAG in properties:
+            return self._decode_tagged(properties[TAG].string_value, properties)
         fields = self.get_map(properties)
         if entity.HasField("key"):
             own = ref_of(self.home, entity.key)
@@ -202,24 +208,30 @@ class Codec:
                 fields[OWN_KEY] = own
         return fields
 
-    def _decode_tagged(self, tag: str, body: Message) -> Any:
+    def _decode_tagged(self, tag: str, properties: Message) -> Any:
+        if tag == "l":
+            return [self.get(properties[str(i)]) for i in range(len(properties) - 1)]
+        body = properties[BODY]
         if tag == "d":
             return Decimal(body.string_value)
         items = self._decode_list(body)
-        if tag == "l":
-            return items
         if tag == "r":
             return Ref(items[0], tuple(items[1:]))
         return frozenset(map(Decimal, items)) if tag == "ud" else frozenset(items)
 
 
-def _tagged(value: Message, tag: str) -> Message:
-    """Make ``value`` a tag entity; its empty body."""
+def _marked(value: Message, tag: str) -> Message:
+    """Make ``value`` a tag entity; its properties."""
     properties = value.entity_value.properties
     mark = properties[TAG]
     mark.string_value = tag
     mark.exclude_from_indexes = True
-    return properties[BODY]
+    return properties
+
+
+def _tagged(value: Message, tag: str) -> Message:
+    """Make ``value`` a tag entity; its empty body."""
+    return _marked(value, tag)[BODY]
 
 
 def _put_text(body: Message, text: str) -> None:

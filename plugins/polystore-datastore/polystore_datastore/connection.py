@@ -34,7 +34,6 @@ _CHANNEL_OPTIONS = (
     # A repeat may be refused by the first try's own success.
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     # Opened again after a fork, it must not share the parent's sockets.
     ("grpc.use_local_subchannel_pool", 1),

@@ -25,8 +25,7 @@ DEPTH = Limit(
     18,
     "levels",
     "lists and maps around a value",
-    "protobuf parsers take 100 nested messages, a list in a list or a set takes five; the service "
-    "itself takes 20 nested entities",
+    "Google's emulator in Datastore mode: 20 entities and arrays, and a set takes two",
 )
 NAME = Limit(NAME_BYTES, "bytes", "the longest name in the native key", _PAGE)
 KEY = Limit(KEY_BYTES, "bytes", "the native key with kinds and namespace", _PAGE)

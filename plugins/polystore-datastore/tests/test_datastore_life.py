@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -123,11 +124,15 @@ def test_depth_and_names_at_their_limits(driver: DatastoreDriver, made: Made) ->
     for _ in range(promised.records.depth.most):
         lists, maps = [lists], {"m": maps}
     assert isinstance(driver.write(put(things, "deep", lists=lists, maps=maps)), Written)
+    alternate: Any = frozenset({Decimal(1)})
+    for level in range(promised.records.depth.most):
+        alternate = [alternate, 1] if level % 3 else {"m": alternate}
+    assert isinstance(driver.write(put(things, "mixed", alternate=alternate)), Written)
     record = driver.read(things, [("deep",)], Consistency.STRONG).records[0]
     assert record is not None
     assert record.fields == {"id": "deep", "lists": lists, "maps": maps}
     with pytest.raises(InvalidRequest):
-        driver.write(put(things, "deeper", maps={"m": {"m": maps}}))
+        driver.write(put(things, "deeper", maps={"m": {"m": {"m": maps}}}))
     longest = "é" * (promised.keys.partition.most // 2)
     assert isinstance(driver.write(put(things, longest)), Written)
     with pytest.raises(InvalidRequest):
