@@ -14,7 +14,7 @@ import grpc
 from google.cloud.datastore_v1 import DatastoreClient
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcTransport
 
-from polystore.drivers.absence import closed
+from polystore.driver.absence import closed
 from polystore_datastore.faults import call_error, is_refusal
 from polystore_datastore.messages import (
     CommitRequest,

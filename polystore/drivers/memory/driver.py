@@ -27,7 +27,7 @@ from polystore.driver import (
 )
 from polystore.driver.bookkeeping import holds, refusals
 from polystore.driver.spans import span
-from polystore.drivers.absence import closed, no_collection, no_index
+from polystore.driver.absence import closed, no_collection, no_index
 from polystore.drivers.memory.table import Table
 from polystore.errors import ConfigError, DriverError, PolystoreError
 from polystore.plugin.specs import DriverURL
