@@ -37,15 +37,19 @@ async def commit(
     Raises:
         Fenced: the slot is closed; surely not applied.
         OutcomeUnknown: no answer by the deadline; the slot keeps the attempt.
-        Contention, Throttled, Unavailable: surely not applied.
+        Contention, Throttled, Unavailable, DriverError: surely not applied.
     """
     targets = tuple((write.collection.name, write.key) for write in writes)
     slot_write = slot.attempt(targets, ids.new())
     slot.intent = targets
     try:
         outcome = await home.commit([*writes, slot_write], checks)
-    except (OutcomeUnknown, DriverError):
+    except OutcomeUnknown:
         return await resolve(home, slot, ids, deadline)
+    except DriverError:
+        if await resolve(home, slot, ids, deadline):
+            return True
+        raise  # surely not applied; the same error would come again
     if isinstance(outcome, Committed):
         slot.seq += 1
         slot.token = outcome.tokens[-1]

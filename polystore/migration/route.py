@@ -29,6 +29,7 @@ from polystore.errors import (
     Contention,
     CursorExpired,
     DeadlineExceeded,
+    DriverError,
     InvalidRequest,
     MixedHome,
     OutcomeUnknown,
@@ -284,7 +285,7 @@ class MigratingRoute:
             if await self._mirrored(setting, home, [write]):
                 state = FREE
             return version_of(write)
-        except (Fenced, Contention, Unavailable):
+        except (Fenced, Contention, Unavailable, DriverError):
             state = FREE if state == UNKNOWN else state  # surely not applied
             raise
         finally:
@@ -450,7 +451,7 @@ class MigratingRoute:
                 state = FREE
             versions = {(w.collection.name, w.key): version_of(w) for w in made}
             return [versions.get((b.collection.name, k)) for (b, k), _ in writes]
-        except (Fenced, Contention, Unavailable):
+        except (Fenced, Contention, Unavailable, DriverError):
             state = FREE if state == UNKNOWN else state  # surely not applied
             raise
         finally:
