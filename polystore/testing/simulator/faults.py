@@ -154,14 +154,11 @@ def refused(error: PolystoreError) -> Fate:
 
 def drawn(choices: Choices, faults: Faults, sent: Sent) -> Fate:
     """What becomes of a call, by chance."""
-    apply = choices.pick(_LATENCIES)
-    answer = choices.pick(_LATENCIES)
+    roll = choices.below(1_000_000)  # one draw for all that every call needs
+    apply, answer = _LATENCIES[roll % 10], _LATENCIES[roll // 10 % 10]
     if faults is CALM:
         return Fate(apply=apply, answer=answer)
-    if choices.chance(faults.slow):
-        apply += choices.between(0, faults.slow_seconds)
-        answer += choices.between(0, faults.slow_seconds)
-    at = choices.below(1000) / 10
+    at = roll // 100 / 100
     for percent, make in (
         (faults.lost, lost),
         (faults.unanswered, unanswered),
@@ -171,13 +168,20 @@ def drawn(choices: Choices, faults: Faults, sent: Sent) -> Fate:
         if at < percent:
             return make(sent, choices.between(0.05, faults.timeout))
         at -= percent
+    if at < faults.slow:
+        apply += choices.between(0, faults.slow_seconds)
+        answer += choices.between(0, faults.slow_seconds)
+    method = sent.method
+    if method == "read":
+        return Fate(apply=apply, answer=answer, partial=choices.chance(faults.partial))
+    if method in ("scan", "query"):
+        return Fate(apply=apply, answer=answer, short=choices.chance(faults.short))
     return Fate(
         apply=apply,
         answer=answer,
         twice=sent.fenced and choices.chance(faults.repeated),
-        partial=sent.method in ("write_many", "read") and choices.chance(faults.partial),
+        partial=method == "write_many" and choices.chance(faults.partial),
         muted=sent.writes and choices.chance(faults.muted),
-        short=sent.method in ("scan", "query") and choices.chance(faults.short),
     )
 
 

@@ -100,6 +100,10 @@ class SimulatedMember:
         )
 
 
+def _never() -> bool:
+    return False
+
+
 def _nothing() -> None:
     return None
 
@@ -174,14 +178,16 @@ class SimulatedFleet:
         member = SimulatedMember(self, name)
         self.members.append(member)
         member.background = [
-            self.spawn(member, member.session.run(), "session"),
-            self.spawn(member, member.keeper.run(), "keeper"),
+            self.spawn(member, member.session.run(), "session", vital=True),
+            self.spawn(member, member.keeper.run(), "keeper", vital=True),
         ]
         return member
 
-    def spawn(self, member: SimulatedMember, procedure: Procedure[Any], name: str) -> Task:
-        """Let a member run a procedure."""
-        return self.scheduler.spawn(member.process, procedure, name)
+    def spawn(
+        self, member: SimulatedMember, procedure: Procedure[Any], name: str, *, vital: bool = False
+    ) -> Task:
+        """Let a member run a procedure. What a vital one raises ends the simulation."""
+        return self.scheduler.spawn(member.process, procedure, name, vital=vital)
 
     def crash(self, member: SimulatedMember) -> None:
         """Kill a process: it never says goodbye."""
@@ -208,20 +214,12 @@ class SimulatedFleet:
 
     def run_until(self, condition: Callable[[], bool], limit: float, what: str) -> None:
         """Carry on until something is so. Raises Violation where it takes over ``limit`` s."""
-        if not self.scheduler.run(lambda: self.failed() or condition(), limit):
+        if not self.scheduler.run(condition, limit):
             raise Violation(f"waited {limit:g} s in vain for {what}")
 
     def pass_time(self, seconds: float) -> None:
         """Carry on for so long."""
-        self.scheduler.run(self.failed, seconds)
-
-    def failed(self) -> bool:
-        """Whether the background of a member has fallen over, which nothing may make it."""
-        for member in self.members:
-            for task in member.background:
-                if task.error is not None:
-                    raise task.error
-        return False
+        self.scheduler.run(_never, seconds)
 
     def close(self) -> None:
         """End everything."""

@@ -60,6 +60,7 @@ class Task:
     Attributes:
         done: whether it has ended.
         result, error: how, where it has.
+        vital: whether the run is over when it raises.
     """
 
     def __init__(self, process: Process, procedure: Procedure[Any], name: str) -> None:
@@ -71,6 +72,7 @@ class Task:
         self.error: Exception | None = None
         self.ended: Callable[[Task], None] | None = None
         self.turn = 0
+        self.vital = False
 
     def __repr__(self) -> str:
         return f"{self.process.name}/{self.name}"
@@ -97,6 +99,7 @@ class Scheduler:
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._tasks: list[Task] = []
         self._order = 0
+        self._failure: Exception | None = None
 
     # -- events -------------------------------------------------------------------------------
 
@@ -115,7 +118,10 @@ class Scheduler:
             self.trace.append(f"{self.now:10.4f} {text}")
 
     def run(self, until: Callable[[], bool], limit: float) -> bool:
-        """Carry on until something is so, for at most ``limit`` seconds; whether it is."""
+        """Carry on until something is so, for at most ``limit`` seconds; whether it is.
+
+        Raises what a vital task raised.
+        """
         end = self.now + limit
         while not until():
             if not self._events or self._events[0][0] > end:
@@ -124,6 +130,8 @@ class Scheduler:
             self.now, _, action, arguments = heappop(self._events)
             self.steps += 1
             action(*arguments)
+            if self._failure is not None:
+                raise self._failure
         return True
 
     # -- processes ----------------------------------------------------------------------------
@@ -154,10 +162,13 @@ class Scheduler:
         procedure: Procedure[Any],
         name: str,
         ended: Callable[[Task], None] | None = None,
+        *,
+        vital: bool = False,
     ) -> Task:
         """Let a process run a procedure."""
         task = Task(process, procedure, name)
         task.ended = ended
+        task.vital = vital
         self._tasks.append(task)
         self.later(0, self._resumed, task, 0, None, None)
         return task
@@ -215,6 +226,8 @@ class Scheduler:
 
     def _end(self, task: Task, result: Any, error: Exception | None) -> None:
         task.done, task.result, task.error = True, result, error
+        if task.vital:
+            self._failure = error
         if task.ended is not None:
             task.ended(task)
 

@@ -98,7 +98,7 @@ class Trial:
             )
             self._operate(operator)
             self._rough()
-            self.fleet.scheduler.run(self._failed, self.plan.seconds)
+            self.fleet.pass_time(self.plan.seconds)
             self._calm()
             come_to_rest(self.fleet, self.load)
         finally:
@@ -111,9 +111,6 @@ class Trial:
         member = self.fleet.member(f"{'p' if clients is None else 'op'}{self._born}")
         self.load.start(member, self.plan.threads if clients is None else clients)
         return member
-
-    def _failed(self) -> bool:
-        return self.load.failed_client() or self.fleet.failed()
 
     # -- faults -------------------------------------------------------------------------------
 
@@ -179,7 +176,7 @@ class Trial:
     # -- the operator -------------------------------------------------------------------------
 
     def _operate(self, operator: SimulatedMember) -> None:
-        task = self.fleet.spawn(operator, self._moves(operator), "operator")
+        task = self.fleet.spawn(operator, self._moves(operator), "operator", vital=True)
         self.load.clients.append(task)
         self._operator = (operator, task)
 
