@@ -78,13 +78,14 @@ async def recover(group: OpenGroup, member: Member) -> Recovered:
 def _hold(group: OpenGroup, setting: Setting, member: Member) -> float:
     """Seconds until nothing of a closed member counts any more: its reads, its plain writes.
 
-    Plain writes carry no slot, so only time ends them [M: NO_QUARANTINE].
+    Plain writes carry no slot, so only time ends them [M: NO_QUARANTINE]: the last of them may
+    leave when the lease runs out.
     """
     lease = LEASE_MARGIN * group.config.lease
     plain = setting.stage in (Stage.SOURCE_ONLY, Stage.ARMED) or (
         setting.stage is Stage.PREPARE and member.acked < setting.epoch
     )
-    return max(lease, group.config.quarantine) if plain else lease
+    return lease + group.config.quarantine if plain else lease
 
 
 _SOURCE_IN_PLAY = frozenset(

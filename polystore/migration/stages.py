@@ -198,7 +198,8 @@ def after(setting: Setting, stage: Stage) -> Setting:
                 f"it is at {setting.dial():g} %"
             )
     new = attrs.evolve(setting, stage=stage, epoch=setting.epoch + 1)
-    if starts:
+    ends = here is Stage.PREPARE and stage is Stage.ARMED
+    if starts or ends:  # plain writes take stamps away: what the target has counts no more
         return attrs.evolve(new, run=setting.run + 1, moved=0, copied=0, turned=0, verified=0)
     if here is Stage.PREPARE and stage is Stage.DUAL_WRITE:
         return attrs.evolve(new, copied=new.epoch, verified=0)
