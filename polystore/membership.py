@@ -46,6 +46,7 @@ class Membership:
                 name = f"polystore-{self.group.config.name}"
                 self._tasks = (
                     Background(f"{name}-session", self.session.run),
+                    Background(f"{name}-beat", self.session.beat),
                     Background(f"{name}-keeper", self.keeper.run),
                 )
 

@@ -16,7 +16,6 @@ from polystore.identity import WriteIds
 from polystore.migration.ledger import SLOTS
 from polystore.migration.slots import Slot, SlotRecord
 
-
 _NO_ANSWER = (OutcomeUnknown, DriverError, Unavailable, Contention)
 
 

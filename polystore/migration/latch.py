@@ -8,6 +8,7 @@ is of this process; every method that touches it holds the signal.
 from __future__ import annotations
 
 from itertools import count
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -15,17 +16,25 @@ from polystore.effects import Changed, Now, Signal
 from polystore.errors import DeadlineExceeded
 from polystore.migration.stages import BUCKETS, Setting
 
+if TYPE_CHECKING:
+    from polystore.migration.member import Incarnation
+
 ALL = (0, BUCKETS)
 """The range of every bucket."""
 
 
 @attrs.define(eq=False)
 class Ticket:
-    """An admitted operation: the range of its buckets, and the setting that it works under."""
+    """An admitted operation: the range of its buckets, and what it works under.
+
+    Setting and incarnation belong together: an operation that was admitted for one incarnation
+    must not commit by a slot of the next, whose fleet may be epochs further.
+    """
 
     number: int
     range: tuple[int, int]
     setting: Setting
+    incarnation: Incarnation
 
 
 class Latch:
@@ -34,6 +43,7 @@ class Latch:
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
         self._setting: Setting | None = None
+        self._incarnation: Incarnation | None = None
         self._draining: tuple[int, int] | None = None
         self._running: dict[int, Ticket] = {}
         self._next = count().__next__
@@ -48,10 +58,11 @@ class Latch:
         """Whether some operations are kept waiting for an acknowledgement."""
         return self._draining is not None
 
-    def serve(self, setting: Setting | None) -> None:
-        """Admit operations under ``setting`` from now on; ``None`` admits nothing."""
+    def serve(self, incarnation: Incarnation | None) -> None:
+        """Admit operations under what an incarnation acknowledged; ``None`` admits nothing."""
         with self.signal:
-            self._setting = setting
+            self._incarnation = incarnation
+            self._setting = None if incarnation is None else incarnation.setting
             self._draining = None
             self.signal.notify()
 
@@ -90,9 +101,9 @@ class Latch:
         """
         while True:
             with self.signal:
-                setting = self._setting
-                if setting is not None and not self._blocked(setting, buckets):
-                    ticket = Ticket(self._next(), buckets, setting)
+                setting, incarnation = self._setting, self._incarnation
+                if setting and incarnation and not self._blocked(setting, buckets):
+                    ticket = Ticket(self._next(), buckets, setting, incarnation)
                     self._running[ticket.number] = ticket
                     return ticket
             left = deadline - await Now()

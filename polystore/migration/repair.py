@@ -142,10 +142,7 @@ async def touch(session: Session, setting: Setting, target: Target) -> None:
     bucket = group.bucket(key)
     deadline = await Now() + group.config.call_timeout
     ticket = await session.latch.admit((bucket, bucket + 1), deadline)
-    incarnation = session.incarnation
     try:
-        if incarnation is None:
-            raise Contention("this process is just rejoining")
         home = group.home(ticket.setting, key)
         at_home = await read_one(home, collection, key)
         at_mirror = await read_one(group.other(home), collection, key)
@@ -153,7 +150,7 @@ async def touch(session: Session, setting: Setting, target: Target) -> None:
         fields = None if at_home is None else at_home.fields
         write_id = group.ids.new()
         write = Write(collection, key, fields, unchanged(at_home), write_id, top + 1)
-        if not await _committed(session, incarnation, home.name, write, deadline):
+        if not await _committed(session, ticket.incarnation, home.name, write, deadline):
             raise Contention("the record changed meanwhile")
     finally:
         session.latch.release(ticket)

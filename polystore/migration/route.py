@@ -93,15 +93,13 @@ class MigratingRoute:
         while True:
             await self._joined(deadline)
             ticket = await self.session.latch.admit(buckets, deadline)
-            incarnation = self.session.incarnation
+            incarnation = ticket.incarnation
             try:
-                if incarnation is None:
-                    continue  # shut out since it was admitted
                 result = await attempt(ticket, incarnation, deadline)
                 if not isinstance(result, Retry):
                     return result
             except Fenced:
-                self.session.lost(incarnation)  # type: ignore[arg-type]  # it was not None
+                self.session.lost(incarnation)
                 continue
             except (Contention, Throttled):
                 pass  # surely not applied

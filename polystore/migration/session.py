@@ -1,7 +1,7 @@
 """A process's part in the fleet: joining, its lease, acknowledging, draining, leaving.
 
-One task of the process runs :meth:`Session.run`; operations of the application go through the
-latch. What they share is guarded by one signal and never held over a call.
+Two tasks of the process run :meth:`Session.run` and :meth:`Session.beat`; operations of the
+application go through the latch. What they share is guarded by one signal, never over a call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from polystore.driver import Stored
 from polystore.driver.side import Side
 from polystore.effects import Changed, Now, Signal, Sleep
-from polystore.errors import ConfigError, OutcomeUnknown, PolystoreError
+from polystore.errors import ConfigError, OutcomeUnknown, PolystoreError, Unavailable
 from polystore.migration.group import OpenGroup
 from polystore.migration.home import Fenced, resolve
 from polystore.migration.latch import ALL, Latch
@@ -58,6 +58,7 @@ class Session:
         self._closing = False
         self._joining = False
         self._news: tuple[object, float] = (None, 0.0)
+        self._looked = float("-inf")
 
     # -- joining and leaving ------------------------------------------------------------------
 
@@ -76,7 +77,9 @@ class Session:
             incarnation = await self._joined()
             with self.signal:
                 self.incarnation = incarnation
-            self.latch.serve(incarnation.setting)
+            self.latch.serve(incarnation)
+        except OutcomeUnknown as error:
+            raise Unavailable("the control store gives no answer; nothing was done") from error
         finally:
             with self.signal:
                 self._joining = False
@@ -109,7 +112,7 @@ class Session:
                 continue
 
     def stop(self) -> None:
-        """End :meth:`run` at its next look."""
+        """End :meth:`run` and :meth:`beat` at their next look."""
         with self.signal:
             self._closing = True
             self.signal.notify()
@@ -155,11 +158,33 @@ class Session:
     # -- the lease ----------------------------------------------------------------------------
 
     async def live(self, incarnation: Incarnation) -> bool:
-        """Whether what was just read counts: looked at *after* the answer came [M: NO_LEASE]."""
-        if not incarnation.setting.stage.leased or await Now() < incarnation.lease_until:
+        """Whether what was just read counts: looked at *after* the answer came [M: NO_LEASE].
+
+        Raises:
+            Unavailable: the lease has run out and the control store does not answer.
+        """
+        now = await Now()
+        if now < incarnation.lease_until or incarnation.setting.stage is Stage.DETACHED:
             return True
-        await self.refresh(incarnation)
+        if not incarnation.setting.stage.leased:
+            return now - self._looked < self.group.config.lease or await self._awake(incarnation)
+        try:
+            await self.refresh(incarnation)
+        except OutcomeUnknown as error:
+            raise Unavailable("the lease ran out, and the control store is silent") from error
         return False
+
+    async def _awake(self, incarnation: Incarnation) -> bool:
+        """Idle, nothing rests on a lease; but who stood still may have been left behind."""
+        self._looked = await Now()
+        try:
+            stored = await self.group.ledger.get(incarnation.item)
+        except PolystoreError:
+            return True  # idle, nothing waits for the control store
+        if stored is None or stored.fields is None or stored.fields["state"] != ACTIVE:
+            self.lost(incarnation)
+            return False
+        return True
 
     async def refresh(self, incarnation: Incarnation) -> None:
         """Extend the lease, counted from before the refresh was sent."""
@@ -180,28 +205,38 @@ class Session:
     # -- the task -----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Poll, refresh, acknowledge, pass barriers, until the process leaves."""
+        """Poll, acknowledge, pass barriers, settle, until the process leaves."""
         config = self.group.config
-        refreshed = float("-inf")
         while not self._closing:
-            incarnation = self.incarnation
+            self._looked = await Now()
             pause = config.poll
             try:
-                if incarnation is None:
-                    await self.join()
-                    incarnation = self.incarnation
-                    refreshed = await Now()
+                await self.join()
+                incarnation = self.incarnation
                 if incarnation is not None:
-                    now = await Now()
-                    if now - refreshed >= config.lease / 3:
-                        await self.refresh(incarnation)
-                        refreshed = now
                     pause = await self.tick(incarnation)
                     if incarnation.setting.stage is Stage.DETACHED:
                         return
             except PolystoreError:
                 self.counters.add("polls_failed")
             await Sleep(min(pause, config.lease / 3))
+
+    async def beat(self) -> None:
+        """Refresh the lease, until the process leaves: a task of its own.
+
+        However long a store takes to answer the other task, this process is alive.
+        """
+        while not self._closing:
+            await Sleep(self.group.config.lease / 3)
+            incarnation = self.incarnation
+            if incarnation is None:
+                continue
+            if incarnation.setting.stage is Stage.DETACHED:
+                return
+            try:
+                await self.refresh(incarnation)
+            except PolystoreError:
+                self.counters.add("beats_failed")
 
     async def tick(self, incarnation: Incarnation) -> float:
         """Look at the own member record and do what it asks for; seconds to the next look."""
@@ -274,7 +309,7 @@ class Session:
         finally:
             # Without an answer the fleet may count on it: nothing goes on under the old setting.
             if self.incarnation is incarnation and not saying:
-                self.latch.serve(incarnation.setting)
+                self.latch.serve(incarnation)
         return done
 
     async def _say_acked(self, incarnation: Incarnation, new: Setting) -> None:
@@ -321,22 +356,24 @@ class Session:
             PolystoreError: a store does not answer; the slot stays as it is.
             Fenced: the slot is closed: whoever closed it does the rest.
         """
-        setting = incarnation.setting
+        if slot.state not in (OWED, UNKNOWN):
+            return  # another task was quicker
+        setting, home = incarnation.setting, self.group.sides[slot.home]
+        pool = incarnation.pools[slot.home]
         if slot.state == UNKNOWN:
-            home = self.group.sides[slot.home]
             deadline = await Now() + self.group.config.call_timeout
             try:
                 applied = await resolve(home, slot, self.group.ids, deadline)
             except Fenced:
                 applied = False
-            slot.state = OWED if applied else FREE
-        if slot.state == OWED and setting.stage.mirrored:
-            for name, key in slot.intent:
-                home = self.group.sides[slot.home]
-                collection = self.group.collection(name)
-                if await converge(home, self.group.other(home), collection, key, setting):
-                    self.counters.add("mirrored_late")
-        incarnation.pools[slot.home].give(slot, FREE)
+            pool.give(slot, OWED if applied else FREE)
+            if not applied:
+                return  # somebody else may have taken it by now
+        for name, key in slot.intent if setting.stage.mirrored else ():
+            collection = self.group.collection(name)
+            if await converge(home, self.group.other(home), collection, key, setting):
+                self.counters.add("mirrored_late")
+        pool.give(slot, FREE)
 
 
 def _leaves_plain_source(old: Setting, new: Setting) -> bool:

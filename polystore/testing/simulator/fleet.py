@@ -179,6 +179,7 @@ class SimulatedFleet:
         self.members.append(member)
         member.background = [
             self.spawn(member, member.session.run(), "session", vital=True),
+            self.spawn(member, member.session.beat(), "beat", vital=True),
             self.spawn(member, member.keeper.run(), "keeper", vital=True),
         ]
         return member
