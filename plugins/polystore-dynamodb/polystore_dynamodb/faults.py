@@ -87,6 +87,9 @@ DENIED = frozenset(
     }
 )
 INVALID = frozenset({"ValidationException", "ValidationError", "SerializationException"})
+NO_INDEX = "does not have the specified index"
+"""What the service says of an index that is not there; its code is that of invalid requests."""
+
 READ_OPERATIONS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan", "DescribeTable"})
 IDENTITY_ERRORS = (
     NoCredentialsError,
@@ -196,7 +199,8 @@ def _by_code(code: str, message: str, operation: str, status: int) -> PolystoreE
         return Contention(f"{operation}: {code}", driver="dynamodb")
     if code in ("ConditionalCheckFailedException", "ConditionalCheckFailed"):
         return Conflict(f"{operation}: a condition did not hold", driver="dynamodb")
-    if code in ("ResourceNotFoundException", "TableNotFoundException"):
+    no_index = code in INVALID and NO_INDEX in message
+    if no_index or code in ("ResourceNotFoundException", "TableNotFoundException"):
         return ConfigError(
             f"{operation}: the table or index is not there; run store.create(), or correct the "
             "placement's table, the prefix or the region",
