@@ -45,8 +45,8 @@ FAMILIES: dict[str, list[Any]] = {
     ],
     "mixed": [
         None, False, True, CANONICAL_NAN, -1, -0.5, 0, -0.0, 0.0, Decimal(0), 1, 1.0,
-        Decimal("1.0"), Decimal(1), 2**53, 2.0**53, 2**53 + 1, NOON, "", "1", b"", b"1", Ref("a", ("k",)),
-        Ref("a", (b"k",)), GeoPoint(0.0, -0.0), GeoPoint(0.0, 0.0),
+        Decimal("1.0"), Decimal(1), 2**53, 2.0**53, 2**53 + 1, NOON, "", "1", b"", b"1",
+        Ref("a", ("k",)), Ref("a", (b"k",)), GeoPoint(0.0, -0.0), GeoPoint(0.0, 0.0),
     ],
 }  # fmt: skip
 

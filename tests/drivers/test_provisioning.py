@@ -1,0 +1,175 @@
+"""What is made, described, dropped; what is not there; what is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from polystore.driver import NOTHING, Check, Consistency, Driver, Segment, Unprocessed
+from polystore.errors import ConfigError, Unavailable
+from polystore.queries import QueryPlan
+from polystore.schema import Collection
+from tests.drivers.calls import answer, error_of, fields_of, fill, found, put, scanned, written
+from tests.drivers.conftest import Make, Place
+from tests.drivers.facts import KINDLESS
+
+Call = Callable[[Driver, Collection], object]
+CALLS: dict[str, Call] = {
+    "read": lambda driver, things: driver.read(things, [("k",)], Consistency.STRONG),
+    "read-many": lambda driver, things: driver.read(things, [("k",), ("l",)], Consistency.EVENTUAL),
+    "write": lambda driver, things: driver.write(put(things, ("k",), NOTHING, state="s")),
+    "write-many": lambda driver, things: driver.write_many(
+        [put(things, ("k",), NOTHING, state="s"), put(things, ("l",), NOTHING, state="s")]
+    ),
+    "commit": lambda driver, things: driver.commit(
+        [put(things, ("k",), state="s")], [Check(things, ("l",), NOTHING)]
+    ),
+    "query": lambda driver, things: driver.query(things, QueryPlan(None, ("k",)), None, 10),
+    "index": lambda driver, things: driver.query(
+        things, QueryPlan(things.index("by_state"), ("s",)), None, 10
+    ),
+    "scan": lambda driver, things: driver.scan(things, Segment(), None, 10),
+    "segment": lambda driver, things: driver.scan(things, Segment(1, 2), None, 10),
+}
+PROVISIONING: dict[str, Call] = {
+    "create": lambda driver, things: driver.create(things),
+    "drop": lambda driver, things: driver.drop(things),
+    "describe": lambda driver, things: driver.describe(things),
+    "native": lambda driver, things: driver.native(things),
+}
+STATE = {"by_state": ["state"]}
+
+
+@pytest.mark.rule("PLC-3", "DRV-9")
+def test_create_describe_drop(driver: Driver, another: Driver, declare: Make) -> None:
+    things = declare(["p", "s:int"], indexes=STATE)
+    assert driver.describe(things).exists == (driver.name in KINDLESS)
+    driver.create(things)
+    for opening in (driver, another):
+        description = opening.describe(things)
+        assert (description.exists, description.problems) == (True, ())
+    written(another, put(things, ("p", 1), state="s"))
+    driver.drop(things)
+    assert another.describe(things).exists == (driver.name in KINDLESS)
+
+
+@pytest.mark.rule("PLC-3")
+def test_create_leaves_what_is_there(driver: Driver, another: Driver, make: Make) -> None:
+    things = make(indexes=STATE)
+    token = written(driver, put(things, ("k",), state="s", n=1))
+    for opening in (driver, another):
+        opening.create(things)
+        record = found(driver, things, ("k",))
+        assert record is not None
+        assert record.token == token
+    assert driver.describe(things).problems == ()
+
+
+@pytest.mark.rule("PLC-3")
+def test_drop_removes_one_collection_with_all_its_records(driver: Driver, make: Make) -> None:
+    things, others = make(["p", "s:int"], indexes=STATE), make(["p", "s:int"], indexes=STATE)
+    for collection in (things, others):
+        fill(driver, [put(collection, ("p", n), stamp=1, state="s") for n in range(30)])
+    driver.drop(things)
+    driver.drop(things)
+    driver.create(things)
+    assert found(driver, things, ("p", 1)) is None
+    assert answer(driver, things, QueryPlan(None, ("p",))) == []
+    assert answer(driver, things, QueryPlan(things.index("by_state"), ("s",))) == []
+    assert scanned(driver, things) == []
+    assert len(scanned(driver, others)) == 30
+    written(driver, put(things, ("p", 1), NOTHING, state="s"))
+
+
+@pytest.mark.rule("PLC-3", "ERR-5", "DRV-7")
+@pytest.mark.parametrize("call", CALLS)
+def test_a_collection_that_is_not_there_is_never_made_by_surprise(
+    driver: Driver, declare: Make, call: str
+) -> None:
+    things = declare(indexes=STATE)
+    if driver.name in KINDLESS:
+        CALLS[call](driver, things)
+        return
+    error = error_of(driver, lambda: CALLS[call](driver, things))
+    assert isinstance(error, ConfigError)
+    assert "create" in error.message
+    assert driver.describe(things).exists is False
+
+
+@pytest.mark.rule("DRV-9", "PLC-5")
+@pytest.mark.parametrize("other", [["id:int"], ["key"], ["id", "more:int"]], ids=str)
+def test_another_key_than_is_there_is_described(
+    driver: Driver, make: Make, other: list[str]
+) -> None:
+    things = make(["id"])
+    written(driver, put(things, ("k",)))
+    declared = Collection(things.name, other)
+    if driver.name in KINDLESS and other == ["key"]:
+        return  # a key has no names there
+    description = driver.describe(declared)
+    assert description.exists
+    assert description.problems
+
+
+@pytest.mark.rule("DRV-9", "PLC-3")
+def test_an_index_that_is_not_there_is_described_and_made(driver: Driver, make: Make) -> None:
+    plain = make()
+    written(driver, put(plain, ("k",), state="s"))
+    things = Collection(plain.name, ["id"], indexes=STATE)
+    if driver.name not in KINDLESS:
+        assert driver.describe(things).problems
+        error = error_of(driver, lambda: CALLS["index"](driver, things))
+        assert isinstance(error, ConfigError)
+    driver.create(things)
+    assert driver.describe(things).problems == ()
+    written(driver, put(things, ("l",), state="s"))
+    keys = [r.key for r in answer(driver, things, QueryPlan(things.index("by_state"), ("s",)))]
+    assert ("l",) in keys
+
+
+@pytest.mark.rule("PLC-3")
+def test_records_are_found_by_all_openings(driver: Driver, another: Driver, make: Make) -> None:
+    """One opening declares it as the other did, in an object of its own."""
+    things = make(indexes=STATE)
+    same = Collection(things.name, ["id"], indexes=STATE)
+    written(driver, put(things, ("k",), state="s"))
+    assert fields_of(another, same, ("k",)) == {"id": "k", "state": "s"}
+    plan = QueryPlan(same.index("by_state"), ("s",))
+    assert [r.key for r in answer(another, same, plan)] == [("k",)]
+
+
+@pytest.mark.rule("DRV-11", "DRV-7", "ERR-1")
+def test_a_closed_driver_is_unavailable(driver: Driver, place: Place, make: Make) -> None:
+    things = make(indexes=STATE)
+    opened = place.open()
+    CALLS["read"](opened, things)
+    opened.close()
+    opened.close()
+    calls: dict[str, Any] = {**CALLS, **PROVISIONING}
+    if driver.name == "memory":
+        del calls["native"]
+    told = {name: raised_by(opened, things, call) for name, call in calls.items()}
+    assert {name for name, kind in told.items() if kind is not Unavailable} == set()
+    assert scanned(driver, things) == []
+
+
+def raised_by(driver: Driver, things: Collection, call: Call) -> type[Exception] | None:
+    """What a call raises, or says of each of many writes that it did not process."""
+    try:
+        outcome = call(driver, things)
+    except Exception as error:  # noqa: BLE001  # whatever the database raises
+        return type(driver.translate(error))
+    many = outcome if isinstance(outcome, list) else []
+    (kind,) = {type(o.error) for o in many if isinstance(o, Unprocessed)} or {None}
+    return kind
+
+
+@pytest.mark.rule("DRV-11")
+def test_a_driver_that_never_called_anybody_can_be_closed(place: Place, make: Make) -> None:
+    things = make(indexes=STATE)
+    opened = place.open()
+    opened.close()
+    error = error_of(opened, lambda: CALLS["read"](opened, things))
+    assert isinstance(error, Unavailable)
