@@ -90,6 +90,8 @@ async def certain(group: OpenGroup, fleet: Fleet, suspects: Sequence[Target]) ->
     while left:
         await fleet.barrier(within=BARRIER_SECONDS)
         setting = await group.ledger.setting()
+        if not setting.stage.mirrored:
+            return []  # one side is left behind, as it should be
         before = {seen.target: seen.stamp for seen in left}
         left = [seen for seen in await looks(group, setting, list(before)) if seen.kind is not None]
         still = [

@@ -220,12 +220,8 @@ class MigratingRoute:
         again: bool,
     ) -> Version | None | Retry:
         route = self._plain_route(setting, incarnation)
-        bounds = self.group.bounds[bound.collection.name]
-        try:
-            return await route.attempt(bounds.during(setting.stage), key, verb, again=again)
-        except OutcomeUnknown:
-            await self._unanswered(incarnation)
-            raise
+        inner = self._bound(setting, bound)
+        return await self._answered(incarnation, route.attempt(inner, key, verb, again=again))
 
     def _plain_route(self, setting: Setting, incarnation: Incarnation) -> PlainRoute:
         """The route of a plain stage: the lease is looked at when a write is sent."""
@@ -248,9 +244,27 @@ class MigratingRoute:
         except InvalidRequest as error:
             self.session.counters.add(f"{WOULD_REFUSE}:{error.code}")
 
-    async def _unanswered(self, incarnation: Incarnation) -> None:
-        """A plain call without an answer may land later: remember until when [M: NO_QUARANTINE]."""
-        incarnation.unanswered_until = await Now() + self.group.config.quarantine
+    async def _answered(self, incarnation: Incarnation, plain: Awaitable[T]) -> T:
+        """Await a plain call; where it has no answer, remember until when it may land.
+
+        It has none either where the application gives up waiting [M: NO_QUARANTINE].
+        """
+        config = self.group.config
+        latest = await Now() + 2 * config.call_timeout + config.quarantine
+        answered = False
+        try:
+            result = await plain
+            answered = True
+            return result
+        except (OutcomeUnknown, DriverError):
+            latest = await Now() + config.quarantine
+            raise
+        except PolystoreError:
+            answered = True
+            raise
+        finally:
+            if not answered:
+                incarnation.unanswered_until = max(incarnation.unanswered_until, latest)
 
     async def _stamped(
         self,
@@ -293,7 +307,10 @@ class MigratingRoute:
         pool = incarnation.pools[home.name]
         slot = pool.take()
         if slot is None:
-            await self.session.grow(incarnation, home)
+            try:
+                await self.session.grow(incarnation, home)
+            except PolystoreError:  # one may come free all the same
+                self.session.counters.add("slots_postponed")
             slot = await pool.take_by(deadline)
         assert slot.state == BUSY
         return slot
@@ -388,11 +405,11 @@ class MigratingRoute:
             ]
             if setting.stage.plain:
                 route = self._plain_route(setting, incarnation)
-                try:
-                    return await route.commit(seen, inner, deadline - await Now())
-                except OutcomeUnknown:
-                    await self._unanswered(incarnation)
-                    raise
+                plain = route.commit(seen, inner, deadline - await Now())
+                versions = await self._answered(incarnation, plain)
+                if not writes and not await self.session.live(incarnation):
+                    return RETRY
+                return versions
             if not writes:
                 return await self._checked(setting, incarnation, home, seen)
             return await self._committed(setting, incarnation, home, seen, inner, deadline)

@@ -110,11 +110,11 @@ class PlainRoute:
         if not verb.blind and (again or not verb.fresh):
             known = await read_one(self.side, bound.collection, key)
             condition = unchanged(known)
+        await self.before_write()  # what was read must still count, for a refusal too
         decision = verb.decide(visible(known))
         if decision_is_void(decision, known) and not verb.blind:
             return None
         write = self.made(bound, key, decision, condition)
-        await self.before_write()
         try:
             outcome = await self.side.write(write)
         except (Contention, Throttled):
