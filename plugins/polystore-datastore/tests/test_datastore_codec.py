@@ -262,7 +262,6 @@ def test_an_embedded_key_is_written_back_as_one() -> None:
     assert CODEC.get(message) == {"n": 3, "__key__": Ref("Part", ("p",))}
 
 
-@pytest.mark.rule("CAP-9")
 def test_sizes_are_those_of_the_entity_and_its_key() -> None:
     fields: dict[str, Any] = {
         "customer": "c" * 200,

@@ -148,7 +148,6 @@ def test_threads_share_a_driver(driver: DatastoreDriver, made: Made) -> None:
     assert len(names(driver, things)) == 80
 
 
-@pytest.mark.rule("EPO-10")
 def test_a_forked_child_opens_a_channel_of_its_own(driver: DatastoreDriver, made: Made) -> None:
     things = made()
     driver.write(put(things, "parent"))
