@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from polystore.errors import GateClosed, IllegalEdge, MigrationError
+from polystore.effects import Sleep
+from polystore.errors import GateClosed, IllegalEdge, MigrationError, PolystoreError
 from polystore.migration.clean import Swept, sweep
 from polystore.migration.fleet import Fleet, named
 from polystore.migration.gates import FIRST_TURN, INTO, Check, Gate, Situation, looked_at
@@ -112,8 +113,7 @@ class Coordinator:
             MigrationError: a freeze was given up; the dial stays where it is.
         """
         goal = moved_at(percent)
-        await self.finish()
-        setting = await self.group.ledger.setting()
+        setting = await self.finish()
         if setting.stage is not Stage.DUAL_READ:
             raise IllegalEdge(f"the dial moves in dual-read; this is {setting.stage.value}")
         if self.group.config.colocate is None and goal not in (0, BUCKETS):
@@ -123,7 +123,7 @@ class Coordinator:
         await self.group.ledger.record(setting, f"dial {percent:g}", request.who, request.why)
         while setting.moved != goal:
             await self.fleet.barrier(within=self._patience)  # finds the dead before anybody waits
-            setting = await self._turn(setting.moved, goal)
+            setting = await self._turn(setting, goal)
             self._told(setting)
         await self.fleet.tell(setting, fast=False)
         return setting
@@ -168,6 +168,8 @@ class Coordinator:
         setting = await self.finish()
         after(setting, stage)  # is there such a way at all?
         await self._pass(INTO.get((setting.stage, stage), ()), setting, request)
+        if stage is Stage.CLEAN:
+            await self._late_calls_out()
         await self.fleet.tell(setting, fast=True)
         new = await self._advanced(setting, lambda now: after(now, stage))
         await self.group.ledger.record(new, f"{what} → {stage.value}", request.who, request.why)
@@ -175,6 +177,13 @@ class Coordinator:
         new = await self._acknowledged(new)
         await self.fleet.tell(new, fast=False)
         return new
+
+    async def _late_calls_out(self) -> None:
+        """Wait until no late call can land: in clean no stamp keeps an old record from a new one.
+
+        Everybody has acknowledged target-only, so nobody has sent one since.
+        """
+        await Sleep(self.group.config.quarantine)
 
     async def _pass(self, checks: Sequence[Check], setting: Setting, request: Request) -> None:
         looked = await looked_at(checks, self._situation(setting, request))
@@ -196,7 +205,9 @@ class Coordinator:
         wanted = change(at)
 
         def step(now: Setting) -> Setting | None:
-            if now.epoch == wanted.epoch and now.stage is wanted.stage:
+            if (now.epoch, now.stage, now.moved, now.frozen) == (
+                wanted.epoch, wanted.stage, wanted.moved, wanted.frozen,
+            ):  # fmt: skip
                 return None  # our own step, whose answer was lost
             if now.epoch != at.epoch:
                 raise MigrationError("another coordinator was quicker: look at the status")
@@ -221,16 +232,17 @@ class Coordinator:
             )
         return setting
 
-    async def _turn(self, moved: int, goal: int) -> Setting:
+    async def _turn(self, setting: Setting, goal: int) -> Setting:
         """One dial step: freeze a few buckets, and when all have acknowledged, give them away."""
-        setting = await self.group.ledger.setting()
-        if setting.moved != moved:
-            raise MigrationError("another coordinator moved the dial: look at the status")
         width = self.group.step
         frozen = await self._advanced(setting, lambda now: frozen_step(now, goal, width))
-        missing = await self.fleet.wait(
-            _acked(frozen), within=FREEZE_SECONDS, close_after=LAGGARD_SECONDS
-        )
+        try:
+            missing = await self.fleet.wait(
+                _acked(frozen), within=FREEZE_SECONDS, close_after=LAGGARD_SECONDS
+            )
+        except PolystoreError:
+            await self.abort()
+            raise
         if missing:
             await self.abort()
             raise MigrationError(

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from polystore.effects import Now, Sleep
+from polystore.effects import Both, Now, Sleep
 from polystore.errors import MigrationError, PolystoreError
 from polystore.migration.group import OpenGroup
 from polystore.migration.member import ACTIVE, CLOSED, PREFIX, RECOVERED, Member
-from polystore.migration.recovery import Recovered, close, recover
+from polystore.migration.recovery import LEASE_MARGIN, Recovered, close, recover
 from polystore.migration.stages import Setting
 from polystore.values import Fields
 
@@ -62,8 +62,9 @@ class Fleet:
         Args:
             done: looks at an active member.
             within: seconds to wait at most.
-            close_after: seconds after which an active member that has not is shut out; ``None``
-                for only those whose heartbeat stands still.
+            close_after: in a freeze, seconds after which an active member that has not is shut
+                out, and the wait given up where its lease cannot run out in time; ``None``
+                otherwise: only those whose heartbeat stands still are shut out.
 
         Returns:
             The members that are still missing; empty when all are done.
@@ -74,10 +75,12 @@ class Fleet:
             if not missing:
                 return []
             now = await Now()
-            for member in missing:
-                late = close_after is not None and now - started >= close_after
-                if member.state == CLOSED or late or self.silent(member, now):
-                    await self.bury(member)
+            late = close_after is not None and now - started >= close_after
+            gone = [m for m in missing if m.state == CLOSED or late or self.silent(m, now)]
+            if gone and close_after is not None and started + within - now < self._burial():
+                await Both(*(close(self.group, member) for member in gone))
+                return missing  # nobody waits in a freeze for a lease to run out
+            await Both(*(self.bury(member) for member in gone))
             if await Now() - started >= within:
                 return missing
             await Sleep(self.group.config.fast_poll)
@@ -86,6 +89,10 @@ class Fleet:
         """Whether a member's heartbeat has stood still for so long that it counts as dead."""
         _, since = self._beats[member.id]
         return now - since >= DEAD_LEASES * self.group.config.lease
+
+    def _burial(self) -> float:
+        """Seconds that it takes to close and recover a member, at least."""
+        return LEASE_MARGIN * self.group.config.lease
 
     async def bury(self, member: Member) -> None:
         """Close a member and finish for it; a store that does not answer leaves it for later."""

@@ -44,7 +44,7 @@ class Faults:
         short: a page that is shorter than it could be.
         timeout: seconds after which a call without an answer is given up.
         slow_seconds: see ``slow``.
-        hold_seconds: least and most seconds of ``held``.
+        hold_seconds: least and most seconds of ``held``; the quarantine before clean counts on it.
         plain_hold: most seconds of ``held`` for writes without a stamp: the quarantine counts on
             it, less the time for which processes stand still.
     """
@@ -60,7 +60,7 @@ class Faults:
     short: float = 0.0
     timeout: float = 0.5
     slow_seconds: float = 0.4
-    hold_seconds: tuple[float, float] = (0.5, 30.0)
+    hold_seconds: tuple[float, float] = (0.5, 7.5)
     plain_hold: float = 3.0
 
 

@@ -51,8 +51,9 @@ class Plan:
     threads: int = 2
     start: tuple[Stage, ...] = (
         Stage.SOURCE_ONLY, Stage.PREPARE, Stage.DUAL_WRITE, Stage.DUAL_READ, Stage.DUAL_READ,
+        Stage.TARGET_ONLY,
     )  # fmt: skip
-    furthest: Stage = Stage.TARGET_ONLY
+    furthest: Stage = Stage.DETACHED
     faults: Faults = ROUGH
     crash: float = 8.0
     pause: float = 8.0
