@@ -51,7 +51,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "memory":
         return Place("memory://tests-drivers", {})
     if request.param == "sqlite":
-        return Place(f"sqlite://{tmp_path_factory.mktemp('sqlite')}/tests.db", {})
+        return Place(f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/tests.db", {})
     engine: Engine = request.getfixturevalue(f"{request.param}_engine")
     return Place(engine.url, engine.env)
 

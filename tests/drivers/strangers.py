@@ -108,7 +108,7 @@ class InSQLite(Stranger):
         return {"n": n, "note": note}
 
     def _run(self, statement: str, *values: Any) -> list[Any]:
-        path = self.url.removeprefix("sqlite://")
+        path = self.url.removeprefix("sqlite:///")
         with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
             return connection.execute(statement, values).fetchall()
 

@@ -25,9 +25,9 @@ from polystore.driver import (
     Write,
     Written,
 )
+from polystore.driver.absence import closed, no_collection, no_index
 from polystore.driver.bookkeeping import holds, refusals
 from polystore.driver.spans import span
-from polystore.driver.absence import closed, no_collection, no_index
 from polystore.drivers.memory.table import Table
 from polystore.errors import ConfigError, DriverError, PolystoreError
 from polystore.plugin.specs import DriverURL

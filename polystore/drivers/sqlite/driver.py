@@ -1,0 +1,327 @@
+"""SQLite as a driver: one file in WAL mode, safe for many threads and processes of one machine."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+
+from polystore.capabilities import Capabilities, Limit, Records, Scope, Transactions
+from polystore.driver import (
+    ANYTHING,
+    Check,
+    Committed,
+    Consistency,
+    Description,
+    Driver,
+    QueryPage,
+    ReadReply,
+    Refused,
+    Rejected,
+    ScanPage,
+    Segment,
+    Sizes,
+    Stored,
+    Token,
+    Unprocessed,
+    Write,
+    Written,
+)
+from polystore.driver.absence import no_collection, no_index
+from polystore.driver.bookkeeping import holds, refusals
+from polystore.driver.keycodec import decode_key, encode_key
+from polystore.driver.spans import span
+from polystore.drivers.sqlite import provision
+from polystore.drivers.sqlite.connections import DRIVER, Connections, NoFile
+from polystore.drivers.sqlite.document import encode_document
+from polystore.drivers.sqlite.faults import LENGTH, translated
+from polystore.drivers.sqlite.layout import Layout, read_layout, table_name
+from polystore.drivers.sqlite.rows import Rows, following
+from polystore.drivers.sqlite.statements import Statements
+from polystore.errors import ConfigError, CursorExpired, PolystoreError
+from polystore.plugin.specs import DriverURL
+from polystore.queries import Position, QueryPlan
+from polystore.schema import Collection
+from polystore.values import Key
+
+T = TypeVar("T")
+
+_SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
+_SOURCE = "SQLITE_MAX_LENGTH, https://sqlite.org/limits.html"
+_CAPABILITIES = Capabilities(
+    transactions=Transactions(scope=Scope.STORE),
+    records=Records(size=Limit(LENGTH, "bytes", "the JSON document of a row", _SOURCE)),
+)
+
+
+def open_sqlite(url: DriverURL) -> Driver:
+    """Open ``sqlite:///relative.db`` or ``sqlite:////absolute/path.db``.
+
+    Options: ``synchronous=full`` (the default: what is acknowledged is on the disk) or ``normal``
+    (a power cut may take the last commits); ``timeout=5``, seconds to wait for another writer.
+
+    Raises:
+        ConfigError: no path, or an option that is unknown or wrong.
+    """
+    path = url.place.removeprefix("/")
+    if not path or path == ":memory:":
+        raise ConfigError(
+            "a path is needed: sqlite:///app.db; for memory use memory://", driver=DRIVER
+        )
+    options = dict(url.options)
+    synchronous = options.pop("synchronous", "full")
+    if synchronous not in _SYNCHRONOUS:
+        raise ConfigError("synchronous must be full or normal", driver=DRIVER)
+    timeout = _seconds(options.pop("timeout", "5"))
+    if options:
+        raise ConfigError(
+            f"unknown options {sorted(options)}; there are: synchronous, timeout", driver=DRIVER
+        )
+    return SqliteDriver(Connections(Path(path), _SYNCHRONOUS[synchronous], timeout))
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise ConfigError("timeout must be a number of seconds, 0 to 3600", driver=DRIVER)
+    return seconds
+
+
+@attrs.frozen(eq=False)
+class _Table:
+    """A collection's table as it was read: what columns it has, and what is sent for them."""
+
+    layout: Layout
+    statements: Statements
+    rows: Rows
+
+
+class SqliteDriver(Driver):
+    """Collections as tables of one file."""
+
+    name = DRIVER
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._tables: dict[str, _Table] = {}
+
+    # -- what it promises ---------------------------------------------------------------------
+
+    def capabilities(self, collection: Collection) -> Capabilities:
+        table_name(collection)
+        return _CAPABILITIES
+
+    def measure(self, write: Write) -> Sizes:
+        """Bytes of the document, which is the largest value of a row."""
+        if write.fields is None:
+            return Sizes(record=0)
+        return Sizes(record=len(encode_document(write.fields).encode()))
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def read(
+        self, collection: Collection, keys: Sequence[Key], consistency: Consistency
+    ) -> ReadReply:
+        def look(connection: sqlite3.Connection, table: _Table) -> ReadReply:
+            return ReadReply([_get(connection, table, key) for key in keys])
+
+        return self._with(collection, look)
+
+    def query(
+        self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
+    ) -> QueryPage:
+        def look(connection: sqlite3.Connection, table: _Table) -> QueryPage:
+            if plan.index is None:
+                text, values = table.statements.by_key(plan, after, limit)
+            else:
+                kept = table.layout.index(plan.index)
+                if kept is None:
+                    raise no_index(self.name, collection, plan.index)
+                text, values = table.statements.by_index(
+                    kept, span(plan, after), plan.descending, limit
+                )
+            rows = connection.execute(text, values).fetchall()
+            records = [table.rows.stored(row) for row in rows]
+            return QueryPage(records, _next(plan, records, limit))
+
+        return self._with(collection, look)
+
+    def scan(
+        self, collection: Collection, segment: Segment, cursor: str | None, limit: int
+    ) -> ScanPage:
+        after = None if cursor is None else _key(cursor)
+
+        def look(connection: sqlite3.Connection, table: _Table) -> ScanPage:
+            text, values = table.statements.scan(after, segment.index, segment.count, limit)
+            rows = connection.execute(text, values).fetchall()
+            last = following(rows, limit)
+            records = [table.rows.stored(row) for row in rows]
+            return ScanPage(records, None if last is None else encode_key(table.rows.key(last)))
+
+        return self._with(collection, look)
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def write(self, write: Write) -> Written | Refused:
+        def put(connection: sqlite3.Connection, table: _Table) -> Written | Refused:
+            if write.condition is ANYTHING and table.layout.write_id is not None:
+                return Written(_apply(connection, table, write))
+            with self._connections.writing(connection):
+                return _decide(connection, table, write)
+
+        return self._with(write.collection, put)
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        """All in one transaction of the file; each decides for itself."""
+        if not writes:
+            return []
+
+        def put(
+            connection: sqlite3.Connection, _first: _Table
+        ) -> list[Written | Refused | Unprocessed]:
+            with self._connections.writing(connection):
+                return [
+                    _decide(connection, self._table(connection, write.collection), write)
+                    for write in writes
+                ]
+
+        return self._with(writes[0].collection, put)
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        parts: list[Write | Check] = [*writes, *checks]
+        if not parts:
+            return Committed(())
+
+        def put(connection: sqlite3.Connection, _first: _Table) -> Committed | Rejected:
+            def current(part: Write | Check) -> Stored | None:
+                return _get(connection, self._table(connection, part.collection), part.key)
+
+            with self._connections.writing(connection):
+                rejected = refusals(parts, current)
+                if rejected is not None:
+                    return rejected
+                return Committed(
+                    tuple(
+                        _apply(connection, self._table(connection, write.collection), write)
+                        for write in writes
+                    )
+                )
+
+        return self._with(parts[0].collection, put)
+
+    # -- around it ----------------------------------------------------------------------------
+
+    def translate(self, error: Exception) -> PolystoreError:
+        return translated(error)
+
+    def create(self, collection: Collection) -> None:
+        connection = self._connections.make()
+        with self._connections.writing(connection):
+            provision.create(connection, collection)
+        self._tables.pop(collection.name, None)
+
+    def drop(self, collection: Collection) -> None:
+        try:
+            connection = self._connections.get()
+        except NoFile:
+            return
+        with self._connections.writing(connection):
+            provision.drop(connection, collection)
+        self._tables.pop(collection.name, None)
+
+    def describe(self, collection: Collection) -> Description:
+        try:
+            layout = read_layout(self._connections.get(), collection)
+        except NoFile:
+            layout = None
+        except ConfigError as error:
+            return Description(exists=True, problems=(error.message,))
+        if layout is None:
+            return Description(exists=False)
+        return Description(exists=True, problems=provision.problems(layout, collection))
+
+    def native(self, collection: Collection | None = None) -> sqlite3.Connection:
+        """This thread's connection, in autocommit mode; the file is made if it is not there."""
+        return self._connections.make()
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _with(self, collection: Collection, work: Callable[[sqlite3.Connection, _Table], T]) -> T:
+        """Work on a table; once more where it has got other columns since it was read."""
+        try:
+            connection = self._connections.get()
+        except NoFile:
+            raise no_collection(self.name, collection) from None
+        try:
+            return work(connection, self._table(connection, collection))
+        except (sqlite3.OperationalError, IndexError):
+            if not self._changed(connection, collection):
+                raise
+        return work(connection, self._table(connection, collection))
+
+    def _table(self, connection: sqlite3.Connection, collection: Collection) -> _Table:
+        table = self._tables.get(collection.name)
+        if table is None:
+            layout = read_layout(connection, collection)
+            if layout is None:
+                raise no_collection(self.name, collection)
+            table = _Table(layout, Statements(collection, layout), Rows(collection, layout))
+            self._tables[collection.name] = table
+        return table
+
+    def _changed(self, connection: sqlite3.Connection, collection: Collection) -> bool:
+        """Whether any table looks otherwise than when it was read; all are read again then."""
+        known = self._tables.get(collection.name)
+        now = read_layout(connection, collection)
+        if known is None or now is None or now == known.layout:
+            return False
+        self._tables.clear()
+        return True
+
+
+def _get(connection: sqlite3.Connection, table: _Table, key: Key) -> Stored | None:
+    row = connection.execute(table.statements.get, key).fetchone()
+    return None if row is None else table.rows.stored(row)
+
+
+def _decide(connection: sqlite3.Connection, table: _Table, write: Write) -> Written | Refused:
+    """Carry out a write if its condition holds. Nobody else writes meanwhile."""
+    if write.condition is not ANYTHING:
+        current = _get(connection, table, write.key)
+        if not holds(write.condition, current):
+            return Refused(told=True, current=current)
+    return Written(_apply(connection, table, write))
+
+
+def _apply(connection: sqlite3.Connection, table: _Table, write: Write) -> Token:
+    """Carry out a write whose condition holds; the token of the new state."""
+    if write.fields is None and write.stamp is None:
+        connection.execute(table.statements.delete, write.key)
+        return None
+    row = table.rows.row(write)
+    connection.execute(table.statements.put, row)
+    if table.layout.write_id is None or write.write_id is None:
+        row = connection.execute(table.statements.get, write.key).fetchone()
+    return table.rows.token(row)
+
+
+def _next(plan: QueryPlan, records: Sequence[Stored], limit: int) -> Position | None:
+    if len(records) < limit or not records:
+        return None
+    last = records[-1]
+    names = plan.index.fields if plan.index else ()
+    return Position(last.key, tuple((last.fields or {})[name] for name in names))
+
+
+def _key(cursor: str) -> Key:
+    try:
+        return decode_key(cursor)
+    except ValueError:
+        raise CursorExpired("this is no cursor of a scan", driver=DRIVER) from None

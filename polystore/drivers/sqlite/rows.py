@@ -1,0 +1,127 @@
+"""Rows and records: what the columns of one table say together, and where a record goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from polystore.driver import Stored, Token, Write
+from polystore.driver.spans import index_entry
+from polystore.drivers.sqlite.columns import Column
+from polystore.drivers.sqlite.document import ABSENT, decode_document, encode_document
+from polystore.drivers.sqlite.layout import Layout
+from polystore.errors import ConfigError, Unsupported
+from polystore.schema import Collection
+from polystore.values import Fields, Key, same
+
+Row = tuple[Any, ...]
+
+
+class Rows:
+    """Turns rows of one table into records, and records into rows."""
+
+    def __init__(self, collection: Collection, layout: Layout) -> None:
+        self._collection = collection
+        self._layout = layout
+        self._native = tuple((place, layout.columns[place]) for place in layout.fields)
+        self._key_names = collection.key_names
+        self._width = len(layout.columns)
+
+    def key(self, row: Row) -> Key:
+        """The key of a row."""
+        return tuple(row[place] for place in self._layout.key)
+
+    def stored(self, row: Row) -> Stored:
+        """The record that a row holds."""
+        layout = self._layout
+        key = self.key(row)
+        write_id = None if layout.write_id is None else row[layout.write_id]
+        stamp = None if layout.stamp is None else row[layout.stamp]
+        if layout.tombstone is not None and row[layout.tombstone] is not None:
+            return Stored(key, None, self.token(row), write_id, stamp)
+        fields: Fields = dict(zip(self._key_names, key, strict=True))
+        text = None if layout.document is None else row[layout.document]
+        if text is not None:
+            fields.update(decode_document(text))
+        for place, column in self._native:
+            _read_column(fields, column, row[place], documented=column.name in fields)
+        return Stored(key, fields, self.token(row), write_id, stamp)
+
+    def token(self, row: Row) -> Token:
+        """What compares the state of a row: its write id, or its stamp, or all that it holds."""
+        layout = self._layout
+        if layout.write_id is not None and row[layout.write_id] is not None:
+            return ("w", row[layout.write_id])
+        if layout.stamp is not None and row[layout.stamp] is not None:
+            return ("v", row[layout.stamp])
+        return ("a", tuple((type(value).__name__, value) for value in row))
+
+    def row(self, write: Write) -> Row:
+        """The row of a put or a tombstone.
+
+        Raises:
+            ConfigError: the table has no place for what polystore keeps beside the fields.
+            Unsupported: the table has no place for a field.
+        """
+        layout = self._layout
+        values: list[Any] = [None] * self._width
+        for place, part in zip(layout.key, write.key, strict=True):
+            values[place] = part
+        self._keep(values, layout.write_id, write.write_id, needed=False)
+        self._keep(values, layout.stamp, write.stamp, needed=True)
+        if write.fields is None:
+            self._keep(values, layout.tombstone, 1, needed=True)
+        self._lay(values, write.fields)
+        for kept in layout.indexes:
+            values[kept.column] = index_entry(kept.index, write.fields, write.key)
+        return tuple(values)
+
+    def _keep(self, values: list[Any], place: int | None, value: Any, *, needed: bool) -> None:
+        if place is not None:
+            values[place] = value
+        elif needed and value is not None:
+            raise ConfigError(
+                "the table has no columns for stamps and tombstones: add them with store.create()",
+                collection=self._collection.name,
+                driver="sqlite",
+            )
+
+    def _lay(self, values: list[Any], fields: Fields | None) -> None:
+        """Put the fields into their columns, and all others into the document."""
+        if fields is None:
+            for place, column in self._native:
+                values[place] = column.shows(ABSENT)
+            return
+        rest: dict[str, Any] = {n: v for n, v in fields.items() if n not in self._key_names}
+        for place, column in self._native:
+            value = rest.pop(column.name, ABSENT)
+            values[place] = column.shows(value)
+            if value is ABSENT or not column.keeps(value):
+                rest[column.name] = value
+        if self._layout.document is not None:
+            values[self._layout.document] = encode_document(rest)
+        elif any(value is not ABSENT for value in rest.values()):
+            names = sorted(name for name, value in rest.items() if value is not ABSENT)
+            raise Unsupported(
+                f"the table has no column that holds {', '.join(names)}: add a place for it with "
+                "store.create()",
+                collection=self._collection.name,
+                driver="sqlite",
+            )
+
+
+def _read_column(fields: Fields, column: Column, value: Any, *, documented: bool) -> None:
+    """One field from its column; from the document while the column still shows the same."""
+    if documented:
+        kept: Any = fields[column.name]
+        shown = column.shows(kept)
+        if same(shown, value):
+            if kept is ABSENT:
+                del fields[column.name]
+            return
+    fields[column.name] = value
+
+
+def following(rows: Sequence[Row], limit: int) -> Row | None:
+    """The row after which the next page begins; ``None`` where this one is the last."""
+    return rows[-1] if len(rows) == limit else None
