@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import attrs
 
+from polystore.effects import Sleep
 from polystore.errors import PolystoreError
 from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator
@@ -188,6 +189,7 @@ class Trial:
                 await self._move(operator, coordinator)
             except PolystoreError as error:
                 self.fleet.scheduler.note(f"operator: {type(error).__name__}: {error}")
+            await Sleep(self.choices.between(0.0, 1.0))
 
     async def _move(self, operator: SimulatedMember, coordinator: Coordinator) -> None:
         setting = await operator.group.ledger.setting()
