@@ -107,6 +107,7 @@ _LIMIT_TEXTS = (
     ("hashkey", PARTITION_KEY, "the partition key is over the limit"),
     ("range key", SORT_KEY, "the sort key is over the limit"),
     ("primary key values must be under", SORT_KEY, "a key is over the limit"),
+    ("payload size", TRANSACTION_SIZE, "the transaction is over the limit"),
     ("aggregate size", TRANSACTION_SIZE, "the transaction is over the limit"),
     ("size limit exceeded", INDEXED, "an indexed value is over the limit"),
 )
