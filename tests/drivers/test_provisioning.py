@@ -162,8 +162,8 @@ def raised_by(driver: Driver, things: Collection, call: Call) -> type[Exception]
     except Exception as error:  # noqa: BLE001  # whatever the database raises
         return type(driver.translate(error))
     many = outcome if isinstance(outcome, list) else []
-    (kind,) = {type(o.error) for o in many if isinstance(o, Unprocessed)} or {None}
-    return kind
+    kinds = {type(o.error) if isinstance(o, Unprocessed) else None for o in many}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 @pytest.mark.rule("DRV-11")
