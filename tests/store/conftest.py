@@ -31,7 +31,7 @@ def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], st
         if driver == "memory":
             return f"memory://{tmp_path}"
         if driver == "sqlite":
-            return f"sqlite://{tmp_path}/app.db"
+            return f"sqlite:///{tmp_path}/app.db"
         engine: Engine = request.getfixturevalue(f"{driver}_engine")
         patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
         for name, value in engine.env.items():
