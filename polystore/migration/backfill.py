@@ -26,6 +26,7 @@ from polystore.errors import (
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
 from polystore.migration.ledger import Ledger
+from polystore.migration.member import Member
 from polystore.migration.mirror import mirror_write, settled
 from polystore.migration.progress import SegmentProgress, Summary, copy_summary, segments
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
@@ -79,8 +80,8 @@ class Copier:
         setting = await ledger.setting()
         if setting.stage is not Stage.DUAL_WRITE:
             raise MigrationError(f"the copy runs in dual-write; the stage is {setting.stage.value}")
-        late = [m for m in await Fleet(self.group).members() if m.acked < setting.epoch]
-        if late:  # [M: BF_EARLY]
+        late = await self._late(setting)
+        if late:
             raise MigrationError(f"{len(late)} members have not acknowledged dual-write yet")
         for name, collection in self.group.collections.items():
             parts = await self._planned(ledger, setting, name)
@@ -92,6 +93,10 @@ class Copier:
                 )
             )
         return {name: await copy_summary(ledger, setting, name) for name in self.group.collections}
+
+    async def _late(self, setting: Setting) -> list[Member]:
+        """Who may still write without mirroring, behind a copier that has passed [M: BF_EARLY]."""
+        return [m for m in await Fleet(self.group).members() if m.acked < setting.epoch]
 
     async def _planned(self, ledger: Ledger, setting: Setting, name: str) -> list[SegmentProgress]:
         """The segments as they stand; planned now where nobody has. The first plan counts."""

@@ -97,11 +97,16 @@ async def certain(group: OpenGroup, fleet: Fleet, suspects: Sequence[Target]) ->
         still = [
             seen
             for seen in left
-            if seen.stamp == before[seen.target] and not _frozen(group, setting, seen.target)
+            if _unmoved(before[seen.target], seen) and not _frozen(group, setting, seen.target)
         ]
         found += still
         left = [seen for seen in left if seen not in still]  # written since: look again
     return found
+
+
+def _unmoved(before: int | None, seen: _Look) -> bool:
+    """Whether nothing was written at home between two looks [M: NO_RECHECK]."""
+    return seen.stamp == before
 
 
 def _frozen(group: OpenGroup, setting: Setting, target: Target) -> bool:

@@ -102,14 +102,20 @@ class Session:
             incarnation = Incarnation(id_, record, setting, self.signal)
             incarnation.lease_until = sent + self.group.config.lease
             try:
-                while True:  # the newest setting must be the acknowledged one [M: JOIN_BLIND]
-                    await self._prepare(incarnation, incarnation.setting)
-                    newest = await ledger.setting()
-                    if newest.epoch == incarnation.setting.epoch:
-                        return incarnation
-                    await self._say_acked(incarnation, newest)
+                await self._prepare(incarnation, setting)
+                await self._catch_up(incarnation)
             except Fenced:
                 continue
+            return incarnation
+
+    async def _catch_up(self, incarnation: Incarnation) -> None:
+        """The newest setting must be the acknowledged one before this serves [M: JOIN_BLIND]."""
+        while True:
+            newest = await self.group.ledger.setting()
+            if newest.epoch == incarnation.setting.epoch:
+                return
+            await self._prepare(incarnation, newest)
+            await self._say_acked(incarnation, newest)
 
     def stop(self) -> None:
         """End :meth:`run` and :meth:`beat` at their next look."""
@@ -277,7 +283,7 @@ class Session:
     # -- acknowledging ------------------------------------------------------------------------
 
     async def acknowledge(self, incarnation: Incarnation, new: Setting) -> bool:
-        """Stop, finish, converge, say so, go on under ``new`` [M: NO_DRAIN]; whether it was done.
+        """Stop, finish, converge, say so, go on under ``new``; whether it was done.
 
         A backlog, or an answer that is still missing, withholds the acknowledgement: the
         operations go on under the old setting, and the next look tries again.
@@ -296,10 +302,7 @@ class Session:
         if buckets is not None:
             self.latch.stop(buckets)
         try:
-            done = buckets is None or (
-                await self.latch.idle_within(buckets, DRAIN_SECONDS)
-                and await self._settle(incarnation)
-            )
+            done = buckets is None or await self._drained(incarnation, buckets)
             if done and _leaves_plain_source(old, new):
                 done = await Now() >= incarnation.unanswered_until
             if done:
@@ -311,6 +314,11 @@ class Session:
             if self.incarnation is incarnation and not saying:
                 self.latch.serve(incarnation)
         return done
+
+    async def _drained(self, incarnation: Incarnation, buckets: tuple[int, int]) -> bool:
+        """What ran under the old setting is finished and converged [M: NO_DRAIN]."""
+        idle = await self.latch.idle_within(buckets, DRAIN_SECONDS)
+        return idle and await self._settle(incarnation)
 
     async def _say_acked(self, incarnation: Incarnation, new: Setting) -> None:
         await update(self.group.ledger, incarnation, lambda f: {**f, "acked": new.epoch})

@@ -25,8 +25,6 @@ from polystore.testing.simulator.rest import come_to_rest
 from polystore.testing.simulator.scheduler import Task
 from polystore.testing.simulator.watch import Violation
 
-_PATIENCE = 20.0
-
 
 @attrs.frozen(kw_only=True)
 class Plan:
@@ -45,6 +43,8 @@ class Plan:
         drift: how far clocks are off.
         owners, items: how many keys there are.
         think: most seconds between two operations of a client.
+        patience: seconds that the operator waits for acknowledgements.
+        careless: how often, in %, the operator leaves out what a gate will ask for.
     """
 
     seconds: float = 25.0
@@ -65,6 +65,8 @@ class Plan:
     owners: tuple[str, ...] = ("ann", "bob", "cy")
     items: int = 2
     think: float = 0.2
+    patience: float = 20.0
+    careless: float = 10.0
 
 
 class Trial:
@@ -95,9 +97,7 @@ class Trial:
             for _ in range(self.plan.members):
                 self._join()
             operator = self._join(clients=0)
-            Operator(self.fleet, operator, patience=_PATIENCE).reach(
-                self.choices.pick(self.plan.start)
-            )
+            Operator(self.fleet, operator).reach(self.choices.pick(self.plan.start))
             self._operate(operator)
             self._rough()
             self.fleet.pass_time(self.plan.seconds)
@@ -183,7 +183,7 @@ class Trial:
         self._operator = (operator, task)
 
     async def _moves(self, operator: SimulatedMember) -> None:
-        coordinator = Coordinator(operator.group, patience=_PATIENCE)
+        coordinator = Coordinator(operator.group, patience=self.plan.patience)
         while self._chaos:
             try:
                 await self._move(operator, coordinator)
@@ -199,7 +199,8 @@ class Trial:
             case Stage.SOURCE_ONLY:
                 await coordinator.start(REQUEST)
             case Stage.DUAL_WRITE if below(5):
-                await Copier(operator.group, page=3, parallel=2).run()
+                if not self._careless():
+                    await Copier(operator.group, page=3, parallel=2).run()
                 await coordinator.advance(REQUEST)
             case Stage.DUAL_READ:
                 await self._turn(operator, coordinator, setting.moved)
@@ -225,7 +226,12 @@ class Trial:
                 await self._verify(operator)
             await coordinator.dial(self.choices.pick((0, 10, 50, 100, 100)), REQUEST)
 
+    def _careless(self) -> bool:
+        return self.choices.chance(self.plan.careless)
+
     async def _verify(self, operator: SimulatedMember) -> None:
+        if self._careless():
+            return
         verifier = Verifier(operator.session, Fleet(operator.group))
         for found in (await verifier.run()).values():
             _no_alarm(found)
