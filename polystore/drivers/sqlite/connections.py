@@ -49,6 +49,7 @@ class Connections:
 
         Raises:
             NoFile: there is no such file.
+            ConfigError: there is no such folder, or the file is something else.
             Unavailable: the driver is closed, or the file cannot be opened.
         """
         if self._process == os.getpid():
@@ -58,19 +59,10 @@ class Connections:
         return self._opened("rw")
 
     def make(self) -> sqlite3.Connection:
-        """This thread's connection; the file is made if it is not there.
-
-        Raises:
-            ConfigError: the folder is not there.
-        """
+        """This thread's connection; the file is made if it is not there. Raises as :meth:`get`."""
         try:
             return self.get()
         except NoFile:
-            folder = self.path.absolute().parent
-            if not folder.is_dir():
-                raise ConfigError(
-                    f"the folder {folder} is not there: make it first", driver=DRIVER
-                ) from None
             return self._opened("rwc")
 
     @contextmanager
@@ -115,6 +107,9 @@ class Connections:
             self._all.pop(ident).close()
 
     def _connected(self, mode: str) -> sqlite3.Connection:
+        folder = self.path.absolute().parent
+        if not folder.is_dir():
+            raise ConfigError(f"the folder {folder} is not there: make it first", driver=DRIVER)
         if mode == "rw" and not self.path.exists():
             raise NoFile
         connection = sqlite3.connect(

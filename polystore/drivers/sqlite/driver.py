@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from polystore.capabilities import Capabilities, Limit, Records, Scope, Transactions
+from polystore.capabilities import Capabilities, Scope, Transactions
 from polystore.driver import (
     ANYTHING,
     Check,
@@ -37,7 +37,7 @@ from polystore.driver.spans import span
 from polystore.drivers.sqlite import provision
 from polystore.drivers.sqlite.connections import DRIVER, Connections, NoFile
 from polystore.drivers.sqlite.document import encode_document
-from polystore.drivers.sqlite.faults import LENGTH, translated
+from polystore.drivers.sqlite.faults import translated
 from polystore.drivers.sqlite.layout import Layout, read_layout, table_name
 from polystore.drivers.sqlite.rows import Rows, following
 from polystore.drivers.sqlite.statements import Statements
@@ -50,11 +50,8 @@ from polystore.values import Key
 T = TypeVar("T")
 
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
-_SOURCE = "SQLITE_MAX_LENGTH, https://sqlite.org/limits.html"
-_CAPABILITIES = Capabilities(
-    transactions=Transactions(scope=Scope.STORE),
-    records=Records(size=Limit(LENGTH, "bytes", "the JSON document of a row", _SOURCE)),
-)
+_CAPABILITIES = Capabilities(transactions=Transactions(scope=Scope.STORE))
+"""Its only limit, a billion bytes a row, is beyond what a test, or a record, should reach."""
 
 
 def open_sqlite(url: DriverURL) -> Driver:
@@ -237,9 +234,11 @@ class SqliteDriver(Driver):
 
     def describe(self, collection: Collection) -> Description:
         try:
-            layout = read_layout(self._connections.get(), collection)
+            connection = self._connections.get()
         except NoFile:
-            layout = None
+            return Description(exists=False)
+        try:
+            layout = read_layout(connection, collection)
         except ConfigError as error:
             return Description(exists=True, problems=(error.message,))
         if layout is None:
