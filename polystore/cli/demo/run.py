@@ -128,7 +128,8 @@ class Demo:
             "colocate = 1",
             f"lease = {WAIT_LEASE}",
             "poll = 0.5",
-            "quarantine = 10.0",
+            "call_timeout = 3.0",
+            "quarantine = 6.0",
         ]
         for name, declared in COLLECTIONS.items():
             lines += [f"[collections.{name}]", f"key = {declared['key']!r}"]
