@@ -55,6 +55,7 @@ _LIMIT_TEXTS = (
     ("path element", NAME),
     ("entity is too big", ENTITY),
     ("longer than", ENTITY),
+    ("payload size", TRANSACTION),
     ("too big", TRANSACTION),
     ("too large", TRANSACTION),
 )

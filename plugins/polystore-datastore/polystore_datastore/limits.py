@@ -30,7 +30,12 @@ DEPTH = Limit(
 NAME = Limit(NAME_BYTES, "bytes", "the longest name in the native key", _PAGE)
 KEY = Limit(KEY_BYTES, "bytes", "the native key with kinds and namespace", _PAGE)
 INDEXED = Limit(INDEXED_BYTES, "bytes", "an indexed text or bytes", _PAGE)
-TRANSACTION = Limit(10 * 1024 * 1024, "bytes", "the entities together", _PAGE)
+TRANSACTION = Limit(
+    10 * 1024 * 1024 - 256 * 1024,
+    "bytes",
+    "the entities together",
+    f"{_PAGE}: 10 MiB a request, less what surrounds the entities and the checks",
+)
 LOOKUP = Limit(1000, "keys", "keys of a Lookup", _PAGE)
 COMMIT_ITEMS = 500
 """Mutations of one commit of ``write_many``: what the service once took at most, still enough."""
