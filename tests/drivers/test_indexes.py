@@ -87,10 +87,12 @@ class Shelf:
         page = self.driver.query(self.collection, plan, None, 1000)
         fields = [record.fields for record in page.records if record.fields is not None]
         if after is None:
-            assert sorted(map(self.key, fields)) == sorted(map(self.key, asked))
+            found_keys, keys = set(map(self.key, fields)), set(map(self.key, asked))
+            assert len(found_keys) == len(fields)
+            assert found_keys <= keys if plan.range else found_keys == keys
             return fields
-        keys = [record.key for record in page.records]
-        return fields[keys.index(after.key) + 1 :]
+        places = [record.key for record in page.records]
+        return fields[places.index(after.key) + 1 :]
 
     def key(self, record: Fields) -> Key:
         return tuple(record[name] for name in self.collection.key_names)  # type: ignore[misc]

@@ -209,7 +209,9 @@ def test_the_size_of_a_commit(driver: Driver, make: Make) -> None:
         core.check_atomic(count, 0, over)
     assert (refused.value.limit, refused.value.size) == (limit.most, limit.most + 1)
     before = found(driver, things, ("last",))
-    assert isinstance(error_of(driver, lambda: driver.commit(over, [])), LimitExceeded)
+    # Datastore counts what surrounds the entities too, so that less than its limit is claimed.
+    far = over if driver.name == "dynamodb" else writes_of(limit.most + 2**19)
+    assert isinstance(error_of(driver, lambda: driver.commit(far, [])), LimitExceeded)
     after = found(driver, things, ("last",))
     assert before is not None
     assert after is not None
