@@ -16,6 +16,7 @@
 """
 
 from polystore import aio
+from polystore.collection import OpenCollection, Query
 from polystore.conditions import Condition, Field, If
 from polystore.config import Config, Group, load, parse
 from polystore.errors import (
@@ -49,8 +50,6 @@ from polystore.reading import Explanation, Page
 from polystore.records import Append, Change, Increment, Record, Remove, Set, Version
 from polystore.schema import Collection, Index, KeyField
 from polystore.store import (
-    OpenCollection,
-    Query,
     Store,
     Transaction,
     TransactionCollection,

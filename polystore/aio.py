@@ -1,7 +1,7 @@
 """The store for asyncio: the names and arguments of :mod:`polystore.store`, to be awaited.
 
 It runs the same procedures; calls of databases go to a pool of threads. What an argument means is
-said there.
+said there and in :mod:`polystore.collection`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from polystore.collection import asked
 from polystore.conditions import Condition, If
 from polystore.config import Config
-from polystore.databases import Databases, opening_line
+from polystore.databases import Databases
 from polystore.driver import Description
 from polystore.effects import Procedure
+from polystore.opening import opened, opening_line
 from polystore.operations import Operations, seconds_of
 from polystore.plugin.registry import Registry
 from polystore.queries import Range
@@ -25,7 +27,6 @@ from polystore.records import Record, Version
 from polystore.runner import AsyncRunner
 from polystore.schema import Collection
 from polystore.serving import Asked
-from polystore.store import asked, opened
 from polystore.transaction import Attempts, Draft, DraftCollection
 
 T = TypeVar("T")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -275,14 +274,3 @@ def _not_declared(name: object, declared: Mapping[str, Access]) -> InvalidReques
     hint = f"did you mean {close[0]!r}? " if close else ""
     names = ", ".join(declared) or "none"
     return InvalidRequest(f"no collection {name!r} is declared; {hint}declared: {names}")
-
-
-def opening_line() -> str:
-    """File and line of the nearest caller that is no part of polystore."""
-    frame = sys._getframe(1)  # noqa: SLF001  # the one way to know without making a traceback
-    while (
-        frame.f_back is not None
-        and frame.f_globals.get("__name__", "").split(".")[0] == "polystore"
-    ):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,6 +1,6 @@
 """The verbs of an open collection: pure decisions, and the procedures of both facades.
 
-:class:`polystore.store.Store` runs these procedures synchronously, :mod:`polystore.aio` under
+:mod:`polystore.store` runs these procedures synchronously, :mod:`polystore.aio` under
 asyncio; neither decides anything itself.
 """
 

@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("route",),
     ("migration",),
     ("operations", "serving", "cursors", "reading", "transaction"),
-    ("membership", "databases", "store", "aio"),
+    ("membership", "databases", "opening", "collection", "store", "aio"),
     ("testing",),
     ("cli",),
 )

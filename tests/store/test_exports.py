@@ -8,12 +8,12 @@ from types import ModuleType
 import pytest
 
 import polystore
-from polystore import aio, store
+from polystore import aio, collection, store
 
 FACADES = (
     (store.Store, aio.AsyncStore),
-    (store.OpenCollection, aio.AsyncOpenCollection),
-    (store.Query, aio.AsyncQuery),
+    (collection.OpenCollection, aio.AsyncOpenCollection),
+    (collection.Query, aio.AsyncQuery),
     (store.Transaction, aio.AsyncTransaction),
     (store.TransactionCollection, aio.AsyncTransactionCollection),
 )
