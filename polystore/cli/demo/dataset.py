@@ -99,7 +99,7 @@ def _city(city: Mapping[str, Any]) -> Fields:
         "place": GeoPoint(float(city["latitude"]), float(city["longitude"])),
         "population": city["population"],
         "timezone": city["timezone"],
-        "names": [name for name in city["alternatenames"] if name][:5],
+        "names": [name for name in city["alternatenames"] if name][:2],
         "visits": 0,
     }
 
