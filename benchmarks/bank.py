@@ -145,8 +145,10 @@ target = "{target}"
 colocate = 1
 lease = 3.0
 poll = 0.1
+call_timeout = 2.0
+quarantine = 4.0
 """
-"""A configuration for the move; control is in the source."""
+"""A configuration for the move; control is in the source, and waits are as short as may be."""
 
 
 def _worked(store: Store, where: str, workers: int, meanwhile: Callable[[], None]) -> Tally:

@@ -31,6 +31,8 @@ def config() -> Config:
         lease=2.0,
         poll=0.05,
         fast_poll=0.01,
+        call_timeout=0.5,
+        quarantine=1.0,
     )
     return Config(collections={"orders": ORDERS}, groups={"shop": group})
 
