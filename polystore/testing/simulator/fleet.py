@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import attrs
 
 from polystore.config import Group
-from polystore.driver import Segment, Stored
+from polystore.driver import Segment, Stored, Write
 from polystore.drivers.memory import MemoryDriver
 from polystore.drivers.memory.driver import Space
 from polystore.effects import Procedure
@@ -25,7 +25,7 @@ from polystore.testing.simulator.choices import Choices
 from polystore.testing.simulator.faults import CALM, Faults
 from polystore.testing.simulator.network import Network
 from polystore.testing.simulator.scheduler import Process, Scheduler, Task
-from polystore.testing.simulator.watch import Violation, Watch, difference
+from polystore.testing.simulator.watch import State, Violation, Watch, difference
 from polystore.values import Key
 
 T = TypeVar("T")
@@ -232,6 +232,13 @@ class SimulatedFleet:
     def setting(self) -> Setting:
         """The setting in the control store."""
         return self.watch.setting
+
+    def plant(self, side: str, write: Write) -> None:
+        """Write to one side past the library, as somebody else may; or make a difference."""
+        self.drivers[side].write(write)
+        gone = write.fields is None and write.stamp is None
+        state = None if gone else State(write.stamp, write.fields)
+        self.watch.foreign(side, write.collection.name, write.key, state)
 
     def contents(self, side: str, collection: str) -> dict[Key, Stored]:
         """All records of one side, tombstones included."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from polystore.conditions import If
+from polystore.driver import Write
 from polystore.effects import Sleep
 from polystore.errors import (
     Conflict,
@@ -13,10 +14,11 @@ from polystore.errors import (
     OutcomeUnknown,
     PolystoreError,
 )
+from polystore.migration.stages import SOURCE
 from polystore.queries import Position, QueryPlan
 from polystore.records import Increment, Version
 from polystore.testing.history import Model, Operation, check, pair, register
-from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
+from polystore.testing.simulator.fleet import ITEMS, SimulatedFleet, SimulatedMember
 from polystore.testing.simulator.scheduler import Task
 from polystore.transaction import Attempts, Draft
 from polystore.values import Key
@@ -65,6 +67,17 @@ class Load:
         return check(self.history, _model)
 
     # -- clients ------------------------------------------------------------------------------
+
+    def preload(self) -> None:
+        """Let about half of the records be there from before: no stamp, no write id."""
+        for owner in self.owners:
+            for item in range(1, self.items + 1):
+                if self._choices.below(2):
+                    key, value = (owner, item), self.value()
+                    self.fleet.plant(SOURCE, Write(ITEMS, key, _item(key, value)))
+                    self._moment += 1
+                    put = Operation("before", key, "put", value, self._moment, self._moment, "done")
+                    self.history.append(put)
 
     def start(self, member: SimulatedMember, threads: int = 1) -> None:
         """Let a member serve so many clients."""

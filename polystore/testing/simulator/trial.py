@@ -18,7 +18,7 @@ from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage
 from polystore.migration.verify import Verified, Verifier
 from polystore.testing.simulator.choices import Choices
 from polystore.testing.simulator.faults import CALM, ROUGH, Faults
-from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
+from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember, Times
 from polystore.testing.simulator.load import Load
 from polystore.testing.simulator.operator import REQUEST, Operator
 from polystore.testing.simulator.rest import come_to_rest
@@ -41,8 +41,11 @@ class Plan:
             mirror's database is gone.
         pause_seconds, outage_seconds: how long at most.
         drift: how far clocks are off.
-        owners, items: how many keys there are.
+        owners: first parts of the keys.
+        items: how many records each of them has; one of these numbers is drawn. Few make races,
+            many let a difference stay.
         think: most seconds between two operations of a client.
+        times: of the group.
         patience: seconds that the operator waits for acknowledgements.
         careless: how often, in %, the operator leaves out what a gate will ask for.
     """
@@ -63,10 +66,11 @@ class Plan:
     outage_seconds: float = 4.0
     drift: float = 0.04
     owners: tuple[str, ...] = ("ann", "bob", "cy")
-    items: int = 2
+    items: tuple[int, ...] = (2, 8)
     think: float = 0.2
     patience: float = 20.0
     careless: float = 10.0
+    times: Times = attrs.field(factory=Times)
 
 
 class Trial:
@@ -82,9 +86,14 @@ class Trial:
     ) -> None:
         self.plan = plan or Plan()
         self.choices = choices
-        self.fleet = SimulatedFleet(choices, drift=self.plan.drift, tracing=tracing)
+        self.fleet = SimulatedFleet(
+            choices, times=self.plan.times, drift=self.plan.drift, tracing=tracing
+        )
         self.load = Load(
-            self.fleet, owners=self.plan.owners, items=self.plan.items, think=self.plan.think
+            self.fleet,
+            owners=self.plan.owners,
+            items=choices.pick(self.plan.items),
+            think=self.plan.think,
         )
         self._operator: tuple[SimulatedMember, Task] | None = None
         self._born = 0
@@ -94,6 +103,7 @@ class Trial:
     def run(self) -> None:
         """All of it. Raises Violation, or NotLinearizable, with what happened."""
         try:
+            self.load.preload()
             for _ in range(self.plan.members):
                 self._join()
             operator = self._join(clients=0)
