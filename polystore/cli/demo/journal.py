@@ -85,6 +85,10 @@ class Journal:
         """A read has ended; ``wrong`` says what it should not have seen."""
         self._line("read", kind, began, time.monotonic(), touches, error, wrong)
 
+    def close(self) -> None:
+        """Close the file; all that was told is in it."""
+        self._file.close()
+
     def _line(self, *parts: Any) -> None:
         self._file.write(json.dumps(parts, default=_plain).encode() + b"\n")
 

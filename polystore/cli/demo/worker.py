@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import polystore
@@ -296,8 +297,8 @@ def main(config: str, journal: str, number: str, rate: str, go: str, stop: str) 
         time.sleep(0.05)
     pause = 1 / float(rate)
     stopped = Path(stop)
-    with polystore.open(config) as store:
-        worker = Worker(store, data, Journal(Path(journal)), number)
+    with closing(Journal(Path(journal))) as log, polystore.open(config) as store:
+        worker = Worker(store, data, log, number)
         due = time.monotonic()
         while not stopped.exists():
             worker.one()
