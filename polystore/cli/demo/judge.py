@@ -131,10 +131,13 @@ def _judge_chain(
             found.doubled.append(f"{where}: {len(entries)} writes rested on {rested}")
     if mark is not None and mark in chain.rested:
         found.returned.append(f"{where}: {mark} was overwritten or deleted, and is back")
-    expected = existed + chain.balance
-    if abs((record is not None) - expected) > chain.doubts:
-        text = "is there" if record is not None else "is missing"
-        (found.returned if record is not None else found.lost).append(f"{where} {text}")
+    surplus = (record is not None) - existed - chain.balance
+    if surplus > chain.doubts:
+        text = "was deleted, and is there" if record is not None else "was deleted twice"
+        found.returned.append(f"{where} {text}")
+    elif -surplus > chain.doubts:
+        text = "was made twice" if record is not None else "was made, and is missing"
+        found.lost.append(f"{where} {text}")
 
 
 def _judge_reads(
@@ -162,7 +165,7 @@ def _judge_counts(
     for entry in operations:
         if entry.error is None or entry.error == "outcome-unknown":
             (sure if entry.acked else maybe).update(entry.counted)
-    for place in sure.keys() | maybe.keys():
+    for place in sure.keys() | maybe.keys() | {p for p, r in final.items() if r.get("visits")}:
         visits = final.get(place, {}).get("visits", 0)
         assert isinstance(visits, int)
         if not sure[place] <= visits <= sure[place] + maybe[place]:
@@ -179,7 +182,7 @@ def _judge_untouched(
     after: Mapping[str, Mapping[Key, Fields]],
     chains: Mapping[Place, _Chain],
 ) -> None:
-    """What nobody wrote is as it was, field by field and type by type; and nothing else is there."""
+    """What nobody wrote is as it was, field by field and type by type; nothing else is there."""
     changing = ("mark", "population", "visits")
     for name, records in before.items():
         for key, fields in records.items():
