@@ -190,5 +190,9 @@ def test_no_update_is_lost(driver: Driver, another: Driver, make: Make) -> None:
         def __init__(self) -> None:
             super().__init__([driver, another], collections)
 
-    steps = settings(max_examples=max(25, settings().max_examples // 4), stateful_step_count=25)
+    steps = settings(
+        max_examples=max(25, settings().max_examples // 4),
+        stateful_step_count=25,
+        report_multiple_bugs=False,  # one lost update fails in many places
+    )
     run_state_machine_as_test(PlacedMachine, settings=steps)
