@@ -1,7 +1,7 @@
 """The command line ``polystore``.
 
-Exit codes: 0 done; 1 the answer is no, or it failed; 2 the arguments or the configuration are wrong;
-3 a database or an engine cannot be reached.
+Exit codes: 0 done; 1 the answer is no, or it failed; 2 wrong arguments or configuration; 3 a
+database or an engine cannot be reached.
 """
 
 from polystore.cli.commands import main

@@ -74,13 +74,11 @@ def status_lines(now: Status) -> list[str]:
         stage_picture(setting),
         f"group {now.group}: run {setting.run}, epoch {setting.epoch}, dial {setting.dial():g} %",
     ]
-    for member in now.members:
-        lines.append(
-            f"  member {member['id']} on {member['where']}: {member['state']}, "
-            f"epoch {member['acked']}"
-        )
-    for name, summary in now.copied.items():
-        lines.append(f"  copy of {name}: {summary.text()}")
+    lines += [
+        f"  member {member['id']} on {member['where']}: {member['state']}, epoch {member['acked']}"
+        for member in now.members
+    ]
+    lines += [f"  copy of {name}: {summary.text()}" for name, summary in now.copied.items()]
     lines += [
         f"  gate {gate.name}: {'open' if gate.open else 'shut: ' + gate.says}" for gate in now.gates
     ]
@@ -116,12 +114,7 @@ def history(config: Path, group: str | None, *, as_json: bool) -> None:
 
 
 def _changed(
-    config: Path,
-    group: str | None,
-    request: Request,
-    change: Callable[[Coordinator], Any],
-    *,
-    as_json: bool,
+    config: Path, group: str | None, change: Callable[[Coordinator], Any], *, as_json: bool
 ) -> None:
     """Run one command of the coordinator and print where things stand then."""
     output = Output(as_json=as_json)
@@ -145,7 +138,7 @@ def start(
 ) -> None:
     """Begin a run: all members confirm that they are there."""
     request = Request(who, why, override=frozenset(override))
-    _changed(config, group, request, lambda c: c.start(request), as_json=as_json)
+    _changed(config, group, lambda c: c.start(request), as_json=as_json)
 
 
 @migrate.command()
@@ -174,7 +167,7 @@ def advance(
     if dry_run:
         _dry(config, group, request, as_json=as_json)
     else:
-        _changed(config, group, request, lambda c: c.advance(request), as_json=as_json)
+        _changed(config, group, lambda c: c.advance(request), as_json=as_json)
 
 
 def _dry(config: Path, group: str | None, request: Request, *, as_json: bool) -> None:
@@ -193,7 +186,7 @@ def back(
 ) -> None:
     """Go back to the previous stage; nothing is lost."""
     request = Request(who, why, override=frozenset(override))
-    _changed(config, group, request, lambda c: c.back(request), as_json=as_json)
+    _changed(config, group, lambda c: c.back(request), as_json=as_json)
 
 
 @migrate.command()
@@ -213,7 +206,7 @@ def dial(
 ) -> None:
     """Give PERCENT of the keys their home on the target; up or down."""
     request = Request(who, why, override=frozenset(override))
-    _changed(config, group, request, lambda c: c.dial(percent, request), as_json=as_json)
+    _changed(config, group, lambda c: c.dial(percent, request), as_json=as_json)
 
 
 @migrate.command()

@@ -322,22 +322,17 @@ class Demo:
 
 def _write_all(driver: Driver, writes: Sequence[Write]) -> None:
     """Write a batch; what the database does not get to is sent again."""
-    left = list(writes)
     limit = driver.capabilities(writes[0].collection).batches.write_items
+    size = limit.most if limit else len(writes)
     by_collection: dict[str, list[Write]] = {}
-    for write in left:
+    for write in writes:
         by_collection.setdefault(write.collection.name, []).append(write)
-    for batch in by_collection.values():
-        size = limit.most if limit else len(batch)
-        while batch:
-            again = []
-            for start in range(0, len(batch), size):
-                part = batch[start : start + size]
-                outcomes = driver.write_many(part)
-                again += [
-                    w for w, o in zip(part, outcomes, strict=True) if isinstance(o, Unprocessed)
-                ]
-            batch = again
+    for left in by_collection.values():
+        while left:
+            part = left[:size]
+            outcomes = driver.write_many(part)
+            again = [w for w, o in zip(part, outcomes, strict=True) if isinstance(o, Unprocessed)]
+            left[:size] = again
 
 
 def _everything(driver: Driver, group: OpenGroup) -> tuple[dict[str, dict[Key, Fields]], int]:
