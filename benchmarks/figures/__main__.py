@@ -1,43 +1,55 @@
-"""``python -m benchmarks.figures AREA``: measure the figures of an area."""
+"""``python -m benchmarks.figures AREA [--json] [--only TEXT]``; exit code 1 if one fails."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from collections.abc import Callable
 
 import attrs
-import click
 from rich.console import Console
+from rich.table import Table
 
-from benchmarks.figures.areas import AREAS
-from benchmarks.figures.figure import Row, measured
-from benchmarks.figures.ground import Ground
-from benchmarks.figures.report import line, table
+from benchmarks.figures.figure import Figure, Measured, measured
+from benchmarks.figures.main_job import main_job
+
+AREAS: dict[str, Callable[[], list[Figure]]] = {"main-job": main_job}
+"""The areas, each a list of figures."""
 
 
-@click.command()
-@click.argument("area", type=click.Choice(list(AREAS)))
-@click.option("--json", "as_json", is_flag=True, help="Print a list of JSON objects.")
-@click.option("--only", multiple=True, metavar="NAME", help="Figures whose name has this in it.")
-def main(area: str, *, as_json: bool, only: tuple[str, ...]) -> None:
-    """Measure the figures of AREA. Exit code 1 when one does not hold; errors are values."""
-    figures = [f for f in AREAS[area] if not only or any(part in f.name for part in only)]
-    if not figures:
-        names = "\n  ".join(f.name for f in AREAS[area])
-        raise click.BadParameter(f"no figure has that name; there are:\n  {names}")
-    told = Console(stderr=True, highlight=False, soft_wrap=True)
-    rows: list[Row] = []
-    with Ground() as ground:
-        for figure in figures:
-            with told.status(f"{len(rows) + 1} of {len(figures)}: {figure.name}"):
-                rows.append(measured(figure, ground))
-            told.print(line(rows[-1]), markup=False)
-    if as_json:
-        click.echo(json.dumps([attrs.asdict(row) for row in rows], indent=1))
+def main() -> int:
+    """Measure one area and print it; the exit code."""
+    parser = argparse.ArgumentParser(prog="figures", description="Measure what is promised.")
+    parser.add_argument("area", choices=sorted(AREAS))
+    parser.add_argument("--json", action="store_true", help="print a list of objects")
+    parser.add_argument("--only", default="", help="only figures whose name has this in it")
+    arguments = parser.parse_args()
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def told(result: Measured) -> None:
+        mark = "holds" if result.holds else "DOES NOT HOLD"
+        line = f"{mark:<13} {result.figure}: {result.value} ({result.seconds:.0f} s)"
+        console.print(line, markup=False)
+
+    wanted = [figure for figure in AREAS[arguments.area]() if arguments.only in figure.name]
+    results = measured(wanted, told)
+    if arguments.json:
+        print(json.dumps([attrs.asdict(result) for result in results], indent=1))
     else:
-        Console().print(table(area, rows))
-    sys.exit(not all(row.holds for row in rows))
+        Console(width=160).print(_table(results))
+    return 0 if results and all(result.holds for result in results) else 1
+
+
+def _table(results: list[Measured]) -> Table:
+    table = Table(show_lines=True)
+    for title in ("figure", "value", "goal", "holds", "how", "s"):
+        table.add_column(title)
+    for r in results:
+        holds = "yes" if r.holds else "NO"
+        table.add_row(r.figure, r.value, r.goal, holds, r.how, f"{r.seconds:.0f}")
+    return table
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,54 +1,63 @@
-"""What a figure is, and how one is measured."""
+"""One figure: what it is, what it must be, and how it came out."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable
 
 import attrs
-
-from benchmarks.figures.ground import Ground
-
-Value: TypeAlias = float | int | str
 
 
 @attrs.frozen
 class Outcome:
-    """What was measured, and whether it is what the goal says."""
+    """What was measured: a value for people, and whether it meets the goal."""
 
-    value: Value
+    value: str
     holds: bool
 
 
 @attrs.frozen
 class Figure:
-    """One row: its name, its goal, how it is measured, and the function that does it."""
+    """A figure before it is measured.
+
+    Attributes:
+        name: of the figure, unique in its area.
+        goal: what it must be, in words.
+        how: how it is measured, in words.
+        measure: measures it; what it raises means that it does not hold.
+    """
 
     name: str
     goal: str
     how: str
-    measure: Callable[[Ground], Outcome]
+    measure: Callable[[], Outcome]
 
 
 @attrs.frozen
-class Row:
-    """One figure, measured. The fields are those of ``--json``."""
+class Measured:
+    """A figure after it was measured, as ``--json`` prints it."""
 
     figure: str
-    value: Value
+    value: str
     goal: str
     holds: bool
     how: str
     seconds: float
 
 
-def measured(figure: Figure, ground: Ground) -> Row:
-    """Measure one figure. One that raises does not hold, and the error is its value."""
-    began = time.monotonic()
-    try:
-        outcome = figure.measure(ground)
-    except Exception as error:  # noqa: BLE001 - the other figures are still wanted
-        outcome = Outcome(f"{type(error).__name__}: {error}", holds=False)
-    seconds = round(time.monotonic() - began, 1)
-    return Row(figure.name, outcome.value, figure.goal, outcome.holds, figure.how, seconds)
+def measured(figures: Iterable[Figure], told: Callable[[Measured], None]) -> list[Measured]:
+    """Measure all, one after another; one that fails stops none of the others."""
+    results = []
+    for figure in figures:
+        began = time.monotonic()
+        try:
+            outcome = figure.measure()
+        except Exception as error:  # noqa: BLE001  # the figure does not hold, and says why
+            outcome = Outcome(f"{type(error).__name__}: {str(error)[-300:]}", holds=False)
+        seconds = round(time.monotonic() - began, 1)
+        result = Measured(
+            figure.name, outcome.value, figure.goal, outcome.holds, figure.how, seconds
+        )
+        told(result)
+        results.append(result)
+    return results
