@@ -150,6 +150,8 @@ class Trial:
 
     def _crash(self) -> None:
         members = self.fleet.alive()
+        if not members:
+            return
         member = self.choices.pick(members)
         self.fleet.crash(member)
         operates = self._operator is not None and member is self._operator[0]
@@ -164,10 +166,10 @@ class Trial:
         self.fleet.scheduler.later(back, again)
 
     def _pause(self) -> None:
-        member = self.choices.pick(self.fleet.alive())
-        self.fleet.scheduler.pause(
-            member.process, self.choices.between(0.2, self.plan.pause_seconds)
-        )
+        for member in self.fleet.alive():
+            if self.choices.below(len(self.fleet.members)) == 0:
+                seconds = self.choices.between(0.2, self.plan.pause_seconds)
+                self.fleet.scheduler.pause(member.process, seconds)
 
     def _outage(self) -> None:
         down = self.fleet.network.down
