@@ -222,7 +222,7 @@ def _bad_input() -> Figure:
     return Figure(
         "bad input",
         "each a clear error of the tree, exit code not 0, nothing written",
-        "tests/store/test_bad_input.py on real engines, and three commands with wrong configurations",
+        "tests/store/test_bad_input.py on real engines, and three wrong configurations",
         _refused,
     )
 
