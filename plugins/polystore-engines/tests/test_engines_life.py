@@ -77,6 +77,7 @@ def process(script: str) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
             parent.kill()
 
 
+@pytest.mark.rule("SEC-1")
 def test_engines_end_when_their_parent_is_killed() -> None:
     with process(START_BOTH) as (parent, engines):
         everything = engines + [parent_of(pid) for pid in engines]

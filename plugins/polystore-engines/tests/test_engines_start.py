@@ -115,6 +115,7 @@ def test_says_what_it_is(engine: polystore_engines.Engine) -> None:
     assert engine.url == urls[engine.name]
 
 
+@pytest.mark.rule("SEC-1")
 def test_the_port_is_its_own(engine: polystore_engines.Engine) -> None:
     assert engine.alive
     assert ports.listens(engine.pid, engine.port)
@@ -122,6 +123,7 @@ def test_the_port_is_its_own(engine: polystore_engines.Engine) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.rule("SEC-1")
 def test_who_listens_beyond_loopback_says_so(engine: polystore_engines.Engine) -> None:
     open_files = ports._open_files(engine.pid)
     addresses = set()
