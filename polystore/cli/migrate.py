@@ -12,17 +12,20 @@ import click
 
 from polystore.cli.output import Output, json_option, reported
 from polystore.cli.place import joined, opened
-from polystore.errors import MigrationError
+from polystore.effects import Procedure
+from polystore.errors import IllegalEdge
 from polystore.migration.backfill import PAGE, Copier
 from polystore.migration.coordinator import Coordinator, Request
 from polystore.migration.fleet import Fleet
 from polystore.migration.gates import Gate
 from polystore.migration.progress import SegmentProgress, Summary
-from polystore.migration.stages import Setting
+from polystore.migration.stages import Setting, Stage, next_stage, previous_stage
 from polystore.migration.status import Status, status_of
 from polystore.migration.verify import Verified, Verifier
 from polystore.runner import SyncRunner
 
+FORTH = [s.value for s in Stage if s not in (Stage.SOURCE_ONLY, Stage.ARMED)]
+BACK = [s.value for s in (Stage.SOURCE_ONLY, Stage.PREPARE, Stage.DUAL_WRITE)]
 C = TypeVar("C", bound=Callable[..., None])
 
 
@@ -87,8 +90,6 @@ def status_lines(now: Status) -> list[str]:
 
 def stage_picture(setting: Setting) -> str:
     """The stages in a row, the present one marked; in dual-read with the dial."""
-    from polystore.migration.stages import Stage
-
     names = []
     for stage in Stage:
         if stage is Stage.ARMED:
@@ -114,14 +115,45 @@ def history(config: Path, group: str | None, *, as_json: bool) -> None:
 
 
 def _changed(
-    config: Path, group: str | None, change: Callable[[Coordinator], Any], *, as_json: bool
+    config: Path,
+    group: str | None,
+    change: Callable[[Coordinator], Procedure[Setting]],
+    *,
+    as_json: bool,
 ) -> None:
     """Run one command of the coordinator and print where things stand then."""
     output = Output(as_json=as_json)
     with opened(config, group) as ready:
         coordinator = Coordinator(ready.group, told=lambda s: output.say(stage_picture(s)))
         setting = SyncRunner().run(change(coordinator))
-    output.result(setting_data(setting), stage_picture(setting))
+    line = f"{setting.stage.value}: epoch {setting.epoch} is acknowledged by all"
+    output.result(setting_data(setting), line)
+
+
+async def _once(
+    coordinator: Coordinator,
+    wanted: str | None,
+    lands: Callable[[Stage], Stage],
+    step: Callable[[], Procedure[Setting]],
+) -> Setting:
+    """Take a step; where a stage is wanted, only if the group is not there yet (CLI-4).
+
+    Args:
+        lands: the stage that the step leads to, from the one that the group is in.
+    """
+    setting = await coordinator.finish()
+    here = setting.stage
+    if here.value == wanted:
+        return setting
+    if wanted is not None and lands(here).value != wanted:
+        raise IllegalEdge(f"{here.value} leads to {lands(here).value}, not to {wanted}")
+    return await step()
+
+
+def _landing(stage: Stage) -> Stage:
+    """Where going back leads to: never to a run that has only been started."""
+    previous = previous_stage(stage)
+    return Stage.SOURCE_ONLY if previous is Stage.ARMED else previous
 
 
 def setting_data(setting: Setting) -> dict[str, Any]:
@@ -138,10 +170,16 @@ def start(
 ) -> None:
     """Begin a run: all members confirm that they are there."""
     request = Request(who, why, override=frozenset(override))
-    _changed(config, group, lambda c: c.start(request), as_json=as_json)
+    armed = Stage.ARMED.value
+
+    def begun(coordinator: Coordinator) -> Procedure[Setting]:
+        return _once(coordinator, armed, lambda _: Stage.ARMED, lambda: coordinator.start(request))
+
+    _changed(config, group, begun, as_json=as_json)
 
 
 @migrate.command()
+@click.argument("stage", required=False, type=click.Choice(FORTH))
 @_options
 @_reasons
 @click.option(
@@ -151,6 +189,7 @@ def start(
 @click.option("--dry-run", is_flag=True, help="Only look at the gates.")
 @reported
 def advance(
+    stage: str | None,
     config: Path,
     group: str | None,
     *,
@@ -162,31 +201,58 @@ def advance(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Go to the next stage, if its gates are open."""
+    """Go to the next stage, if its gates are open.
+
+    With STAGE, go there if it is the next one, and do nothing if the group is there already: so the
+    same command can be given again after it was interrupted.
+    """
     request = Request(who, why, confirm, sole_access, frozenset(override))
+
+    def advanced(coordinator: Coordinator) -> Procedure[Setting]:
+        return _once(coordinator, stage, next_stage, lambda: coordinator.advance(request))
+
     if dry_run:
         _dry(config, group, request, as_json=as_json)
     else:
-        _changed(config, group, lambda c: c.advance(request), as_json=as_json)
+        _changed(config, group, advanced, as_json=as_json)
 
 
 def _dry(config: Path, group: str | None, request: Request, *, as_json: bool) -> None:
     with opened(config, group) as ready:
         gates: list[Gate] = SyncRunner().run(Coordinator(ready.group).gates(request))
     lines = [f"{'open' if gate.open else 'shut'}  {gate.name}: {gate.says}" for gate in gates]
-    Output(as_json=as_json).result({"gates": [attrs.asdict(gate) for gate in gates]}, *lines)
+    output = Output(as_json=as_json)
+    output.result({"gates": [attrs.asdict(gate) for gate in gates]}, *lines)
+    shut = [gate.name for gate in gates if not gate.open and gate.name not in request.override]
+    if shut:
+        output.no(f"shut: {', '.join(shut)}")
 
 
 @migrate.command()
+@click.argument("stage", required=False, type=click.Choice(BACK))
 @_options
 @_reasons
 @reported
 def back(
-    config: Path, group: str | None, *, who: str, why: str, override: tuple[str, ...], as_json: bool
+    stage: str | None,
+    config: Path,
+    group: str | None,
+    *,
+    who: str,
+    why: str,
+    override: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Go back to the previous stage; nothing is lost."""
+    """Go back to the previous stage; nothing is lost.
+
+    With STAGE, go there if it is the previous one, and do nothing if the group is there already.
+    """
     request = Request(who, why, override=frozenset(override))
-    _changed(config, group, lambda c: c.back(request), as_json=as_json)
+
+    def gone_back(coordinator: Coordinator) -> Procedure[Setting]:
+        return _once(coordinator, stage, _landing, lambda: coordinator.back(request))
+
+    _changed(config, group, gone_back, as_json=as_json)
 
 
 @migrate.command()
@@ -211,8 +277,20 @@ def dial(
 
 @migrate.command()
 @_options
-@click.option("--parallel", default=4, show_default=True, help="Segments copied at once.")
-@click.option("--page", default=PAGE, show_default=True, help="Records between two checkpoints.")
+@click.option(
+    "--parallel",
+    default=4,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Segments copied at once.",
+)
+@click.option(
+    "--page",
+    default=PAGE,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Records between two checkpoints.",
+)
 @click.option("--log", type=click.Path(path_type=Path), help="Append a line for each page begun.")
 @reported
 def backfill(
@@ -244,13 +322,19 @@ def backfill(
     data = {name: {**attrs.asdict(s), "done": s.done} for name, s in found.items()}
     output.result({"copied": data}, *(f"{name}: {s.text()}" for name, s in found.items()))
     if not all(summary.done for summary in found.values()):
-        raise MigrationError("the copy is not complete; run it again")
+        output.no("the copy is not complete: run it again")
 
 
 @migrate.command()
 @_options
 @click.option("--repair/--no-repair", default=True, help="Repair what differs.")
-@click.option("--parallel", default=2, show_default=True, help="Segments walked at once.")
+@click.option(
+    "--parallel",
+    default=2,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Segments walked at once.",
+)
 @reported
 def verify(config: Path, group: str | None, *, repair: bool, parallel: int, as_json: bool) -> None:
     """Compare both sides in full, beside live traffic."""
@@ -270,7 +354,7 @@ def verify(config: Path, group: str | None, *, repair: bool, parallel: int, as_j
         found: dict[str, Verified] = SyncRunner().run(verifier.run())
     output.result({"verified": verified_data(found)}, *map(verified_line, found.values()))
     if any(v.open for v in found.values()):
-        raise MigrationError("the sides differ")
+        output.no("the sides differ: run it again, with --repair")
 
 
 def verified_data(found: dict[str, Verified]) -> dict[str, Any]:

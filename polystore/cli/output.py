@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, NoReturn, ParamSpec
 
 import click
 from rich.console import Console
@@ -56,6 +56,11 @@ class Output:
         for line in lines if not self.as_json else ():
             self.say(line)
 
+    def no(self, why: str) -> NoReturn:
+        """The result has been printed, and the answer is no: say why, and exit with FAILED."""
+        click.echo(f"error: {why}", err=True)
+        sys.exit(FAILED)
+
     @contextmanager
     def progress(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """A bar for something that takes over a second; call what it yields with each advance."""
@@ -66,6 +71,7 @@ class Output:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,
         ) as bars:
             task = bars.add_task(label, total=total)
             yield lambda count: bars.advance(task, count)

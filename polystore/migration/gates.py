@@ -115,7 +115,8 @@ async def copied(at: Situation) -> Gate:
         summary = await copy_summary(at.group.ledger, at.setting, name)
         if not summary.done:
             waiting.append(f"{name}: {summary.text()}")
-    return Gate("copied", not waiting, "; ".join(waiting) or "the copy is complete")
+    text = f"run `polystore migrate backfill`; {'; '.join(waiting)}"
+    return Gate("copied", not waiting, text if waiting else "the copy is complete")
 
 
 async def verified(at: Situation) -> Gate:
