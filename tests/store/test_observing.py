@@ -1,0 +1,70 @@
+"""What the target would refuse: counted while it is only observed, refused once it is in play."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+import polystore
+from polystore import Collection, Config, Group, LimitExceeded, Store
+from polystore.capabilities import Capabilities, Limit
+from polystore.driver import Driver
+from polystore.migration.coordinator import Coordinator, Request
+from polystore.plugin import Registry, hookimpl
+
+
+class Small:
+    """A plugin for an SQLite that takes no record over 200 bytes."""
+
+    @hookimpl
+    def polystore_lower_capabilities(
+        self, driver: Driver, collection: str, declared: Capabilities
+    ) -> Capabilities | None:
+        if driver.name != "sqlite" or collection.startswith("_ps_"):
+            return None
+        limit = Limit(200, "bytes", "the record", "this test")
+        return attrs.evolve(declared, records=attrs.evolve(declared.records, size=limit))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A group whose target is smaller than its source."""
+    registry = Registry()
+    registry.register(Small(), "small")
+    config = Config(
+        collections={"notes": Collection("notes", ["id"])},
+        groups={
+            "g": Group(
+                name="g",
+                collections=("notes",),
+                source=f"memory://observing-{tmp_path.name}",
+                target=f"sqlite:///{tmp_path}/target.db",
+                call_timeout=1.0,
+                quarantine=2.0,
+            )
+        },
+    )
+    with polystore.open(config, registry=registry) as opened:
+        opened.create()
+        yield opened
+
+
+@pytest.mark.rule("CAP-8", "CAP-4")
+def test_observed_then_enforced(store: Store) -> None:
+    notes = store["notes"]
+    large = {"id": "a", "text": "x" * 300}
+    notes.put(large)
+    member, run = store._databases.member("g"), store._databases.runner.run
+    counts = member.session.counters.snapshot()
+    assert counts == {"would-refuse:limit-exceeded": 1}
+    coordinator, request = Coordinator(member.group), Request("test", "observing", sole=True)
+    run(coordinator.start(request))
+    run(coordinator.advance(request))
+    with pytest.raises(LimitExceeded, match="200") as caught:
+        notes.put({**large, "id": "b"})
+    assert caught.value.collection == "notes"
+    assert notes.get("b") is None
+    assert notes.get("a") is not None
