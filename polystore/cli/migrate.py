@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,12 +44,20 @@ def _options(command: C) -> C:
     return command
 
 
+def _user() -> str:
+    """Who runs this command, by name, or by number where the number has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
 def _reasons(command: C) -> C:
     """The options that a change of a migration asks for: who, and why."""
     for option in (
         click.option("--override", multiple=True, metavar="GATE", help="Pass a gate that is shut."),
         click.option("--why", required=True, help="Why; it is kept in the history."),
-        click.option("--who", default=getpass.getuser, help="Who; the user's name by default."),
+        click.option("--who", default=_user, help="Who; the user's name by default."),
     ):
         command = option(command)
     return command

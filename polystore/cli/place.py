@@ -9,7 +9,7 @@ from pathlib import Path
 
 from polystore.config import Config, load
 from polystore.databases import Databases
-from polystore.errors import ConfigError
+from polystore.errors import ConfigError, Unavailable
 from polystore.membership import Membership
 from polystore.migration.session import Session
 from polystore.plugin.registry import default_registry
@@ -48,8 +48,12 @@ def joined(membership: Membership) -> Iterator[Session]:
     membership.enter()
     try:
         session = membership.session
-        runner.run(session.join())
-        runner.run(session.wait_joined(time.monotonic() + membership.group.config.call_timeout))
+        deadline = time.monotonic() + membership.group.config.call_timeout
+        while session.incarnation is None:  # the background may be joining just now
+            runner.run(session.join())
+            runner.run(session.wait_joined(deadline))
+            if session.incarnation is None and time.monotonic() > deadline:
+                raise Unavailable("could not join the fleet: does the control store answer?")
         yield session
     finally:
         membership.leave(runner)

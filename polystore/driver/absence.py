@@ -5,11 +5,14 @@ from __future__ import annotations
 from polystore.errors import ConfigError, Unavailable
 from polystore.schema import Collection, Index
 
+MAKE_IT = "make it with store.create(), or `polystore create`"
+"""What to do about it: nothing is made by surprise."""
+
 
 def no_collection(driver: str, collection: Collection) -> ConfigError:
     """There is no such collection: it is made when asked for, never by surprise."""
     return ConfigError(
-        "there is no such collection in this database; make it with store.create()",
+        f"there is no such collection in this database; {MAKE_IT}",
         collection=collection.name,
         driver=driver,
     )
@@ -18,7 +21,7 @@ def no_collection(driver: str, collection: Collection) -> ConfigError:
 def no_index(driver: str, collection: Collection, index: Index) -> ConfigError:
     """The collection is there without this index."""
     return ConfigError(
-        f"the index {index.name!r} is not there as it is declared; make it with store.create()",
+        f"the index {index.name!r} is not there as it is declared; {MAKE_IT}",
         collection=collection.name,
         driver=driver,
     )

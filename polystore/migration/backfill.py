@@ -62,6 +62,8 @@ class Copier:
         begun: Callable[[SegmentProgress], None] = lambda _: None,
         running: Callable[[], bool] = lambda: True,
     ) -> None:
+        if parallel < 1 or page < 1:
+            raise InvalidRequest("a copy needs at least one segment, and a record a page")
         self.group = group
         self._parallel = parallel
         self._page = page

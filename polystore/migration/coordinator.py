@@ -79,7 +79,18 @@ class Coordinator:
         self._told = told
 
     async def start(self, request: Request) -> Setting:
-        """Begin a run: source-only, armed, acknowledged by all."""
+        """Begin a run: source-only, armed, acknowledged by all. Where it has begun, finish that.
+
+        Raises:
+            GateClosed: naming each gate that is shut and what to do.
+            IllegalEdge: a run is under way, or has ended on the target.
+        """
+        setting = await self.finish()
+        if setting.stage is Stage.ARMED:
+            await self.fleet.tell(setting, fast=False)
+            return setting
+        if setting.stage is not Stage.SOURCE_ONLY:
+            raise IllegalEdge(f"a run has been started: the stage is {setting.stage.value}")
         return await self._to(Stage.ARMED, request, "start")
 
     async def advance(self, request: Request) -> Setting:

@@ -113,9 +113,17 @@ class Session:
         while True:
             newest = await self.group.ledger.setting()
             if newest.epoch == incarnation.setting.epoch:
-                return
+                break
             await self._prepare(incarnation, newest)
             await self._say_acked(incarnation, newest)
+
+        def passed(fields: Fields) -> Fields | None:
+            """Who has served nothing yet has passed a barrier of which nobody may have told it."""
+            old = fields["barrier"]
+            assert type(old) is int
+            return {**fields, "barrier": newest.barrier} if old < newest.barrier else None
+
+        await update(self.group.ledger, incarnation, passed)
 
     def stop(self) -> None:
         """End :meth:`run` and :meth:`beat` at their next look."""

@@ -16,7 +16,7 @@ import attrs
 from polystore.driver import Segment, Stored
 from polystore.driver.side import read_all
 from polystore.effects import Both, Procedure
-from polystore.errors import MigrationError
+from polystore.errors import InvalidRequest, MigrationError
 from polystore.migration.backfill import patiently
 from polystore.migration.compare import KINDS, differs, summary
 from polystore.migration.fleet import Fleet
@@ -86,6 +86,8 @@ class Verifier:
         parallel: int = 2,
         progress: Callable[[str, str, int], None] = lambda *_: None,
     ) -> None:
+        if parallel < 1:
+            raise InvalidRequest("a verification walks at least one segment at a time")
         self.session = session
         self.group: OpenGroup = session.group
         self._fleet = fleet
