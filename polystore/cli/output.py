@@ -26,6 +26,8 @@ P = ParamSpec("P")
 FAILED, WRONG, UNREACHABLE = 1, 2, 3
 """Exit codes."""
 
+_REACH = "Does the database run? Are its URL in the configuration, and your credentials, right?"
+
 
 def exit_code(error: PolystoreError) -> int:
     """The exit code that stands for an error."""
@@ -90,7 +92,10 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
                 data = {"error": error.code, "message": str(error), "gates": gates}
                 click.echo(json.dumps(data))
             click.echo(f"error ({error.code}): {error}", err=True)
-            sys.exit(exit_code(error))
+            code = exit_code(error)
+            if code == UNREACHABLE:
+                click.echo(_REACH, err=True)
+            sys.exit(code)
 
     return run
 

@@ -49,12 +49,17 @@ def joined(membership: Membership) -> Iterator[Session]:
     try:
         session = membership.session
         deadline = time.monotonic() + membership.group.config.call_timeout
-        while session.incarnation is None:  # the background may be joining just now
-            runner.run(session.join())
+        runner.run(session.join())
+        while not _is_member(session):  # the background is joining just now
             runner.run(session.wait_joined(deadline))
-            if session.incarnation is None and time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise Unavailable("could not join the fleet: does the control store answer?")
+            runner.run(session.join())
         yield session
     finally:
         membership.leave(runner)
         runner.close()
+
+
+def _is_member(session: Session) -> bool:
+    return session.incarnation is not None
