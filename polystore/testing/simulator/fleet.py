@@ -240,6 +240,11 @@ class SimulatedFleet:
         state = None if gone else State(write.stamp, write.fields)
         self.watch.foreign(side, write.collection.name, write.key, state)
 
+    def empty(self, side: str, collection: str) -> None:
+        """Remove all records of a collection on one side, as a person may before a new run."""
+        for key in self.contents(side, collection):
+            self.plant(side, Write(self.collections[collection], key, None))
+
     def contents(self, side: str, collection: str) -> dict[Key, Stored]:
         """All records of one side, tombstones included."""
         page = self.drivers[side].scan(self.collections[collection], Segment(), None, 1_000_000_000)
