@@ -136,9 +136,10 @@ def pages(
         page = driver.query(collection, plan, after, limit)
         assert len(page.records) <= limit
         yield page
-        after = page.next
-        if after is None:
+        if page.next is None:
             return
+        assert page.next != after, "the query does not go on"
+        after = page.next
 
 
 def answer(
@@ -165,9 +166,10 @@ def scanned(
         page = driver.scan(collection, segment or Segment(), cursor, limit)
         assert len(page.records) <= limit
         records += page.records
-        cursor = page.cursor
-        if cursor is None:
+        if page.cursor is None:
             return records
+        assert page.cursor != cursor, "the scan does not go on"
+        cursor = page.cursor
 
 
 def error_of(driver: Driver, call: Callable[[], object]) -> PolystoreError:

@@ -21,6 +21,7 @@ DRIVERS = (
     "memory",
     "sqlite",
     pytest.param("dynamodb", marks=pytest.mark.engine),
+    pytest.param("dynamodb&wire=lean", marks=pytest.mark.engine),
     pytest.param("datastore", marks=pytest.mark.engine),
 )
 
@@ -52,8 +53,9 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return Place("memory://tests-drivers", {})
     if request.param == "sqlite":
         return Place(f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/tests.db", {})
-    engine: Engine = request.getfixturevalue(f"{request.param}_engine")
-    return Place(engine.url, engine.env)
+    name, separator, options = request.param.partition("&")
+    engine: Engine = request.getfixturevalue(f"{name}_engine")
+    return Place(engine.url + separator + options, engine.env)
 
 
 @pytest.fixture(scope="session")
