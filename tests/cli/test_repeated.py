@@ -126,8 +126,11 @@ def many(filled: Path) -> Path:
     """Records enough for a copy that takes a while, written past the library."""
     with opened(filled, None) as member:
         cities = member.group.collection("cities")
-        fields = ({"country": f"c{n % 7}", "city": n, "state": ""} for n in range(RECORDS))
-        writes = [Write(cities, (f["country"], f["city"]), f) for f in fields]
+        writes = [
+            Write(cities, (country, n), {"country": country, "city": n, "state": ""})
+            for n in range(RECORDS)
+            for country in [f"c{n % 7}"]
+        ]
         member.group.sides[SOURCE].driver.write_many(writes)
     return filled
 
