@@ -73,12 +73,14 @@ class Column:
         affinity: what it does to values.
         required: whether it refuses NULL.
         strict: whether it refuses values of other types: a column of a STRICT table.
+        generated: whether SQLite computes it: nobody writes it, and it is no field.
     """
 
     name: str
     affinity: Affinity
     required: bool
     strict: bool = False
+    generated: bool = False
 
     def holds_key(self, kind: type) -> bool:
         """Whether key parts of this type keep their value and their order here."""

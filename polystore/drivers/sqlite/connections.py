@@ -1,10 +1,18 @@
-"""Connections to one file: one for each thread, made when first needed, and anew after a fork."""
+"""Connections to one file: one for each thread, made when first needed, and anew after a fork.
+
+SQLite must not be carried over a fork, not even idle: the child would believe that it holds locks
+which only its parent has, and its acknowledged writes could be lost when the parent closes
+(https://sqlite.org/howtocorrupt.html, 2.6). So a fork waits for the calls that run, which are
+short, and finds every connection closed.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +25,6 @@ from polystore.errors import ConfigError, Unavailable
 from polystore.values import KeyPart
 
 DRIVER = "sqlite"
-_ABANDONED: list[sqlite3.Connection] = []
-"""Connections of the process that this one was forked from: they must not be closed here."""
 
 
 class NoFile(Exception):
@@ -29,7 +35,7 @@ class Connections:
     """The connections of one driver.
 
     Args:
-        path: the file.
+        path: the file, absolute.
         synchronous: ``FULL`` (what is acknowledged is on the disk) or ``NORMAL``.
         timeout: seconds to wait for another writer.
     """
@@ -38,11 +44,31 @@ class Connections:
         self.path = path
         self._synchronous = synchronous
         self._timeout = timeout
+        self._closed = False
+        self._start()
+        _EVERY.add(self)
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._forking = False
         self._here = threading.local()
         self._all: dict[int, sqlite3.Connection] = {}
-        self._process = os.getpid()
-        self._closed = False
+        self._running = 0
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """A call that uses connections: a fork waits until it has ended."""
+        with self._lock:
+            self._changed.wait_for(lambda: not self._forking)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                if self._forking:
+                    self._changed.notify_all()
 
     def get(self) -> sqlite3.Connection:
         """This thread's connection.
@@ -52,11 +78,8 @@ class Connections:
             ConfigError: there is no such folder, or the file is something else.
             Unavailable: the driver is closed, or the file cannot be opened.
         """
-        if self._process == os.getpid():
-            found: sqlite3.Connection | None = getattr(self._here, "connection", None)
-            if found is not None:
-                return found
-        return self._opened("rw")
+        found: sqlite3.Connection | None = getattr(self._here, "connection", None)
+        return self._opened("rw") if found is None else found
 
     def make(self) -> sqlite3.Connection:
         """This thread's connection; the file is made if it is not there. Raises as :meth:`get`."""
@@ -71,30 +94,45 @@ class Connections:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+            connection.execute("COMMIT")
+        finally:
+            # A full disk has rolled back already; a COMMIT that was refused has not.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close all. A second call does nothing."""
         with self._lock:
             self._closed = True
-            mine = self._process == os.getpid()
-            for connection in self._all.values() if mine else ():
-                connection.close()
-            self._all.clear()
-            self._here = threading.local()
+            self._close_all()
+
+    def before_fork(self) -> None:
+        """Wait for running calls, close everything, and let nothing begin until after the fork."""
+        self._lock.acquire()
+        self._forking = True
+        self._changed.wait_for(lambda: not self._running)
+        self._close_all()
+
+    def after_fork(self) -> None:
+        """Go on in the parent."""
+        self._forking = False
+        self._changed.notify_all()
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Go on in the child, where no other thread is left."""
+        self._start()
+
+    def _close_all(self) -> None:
+        for connection in self._all.values():
+            connection.close()
+        self._all.clear()
+        self._here = threading.local()
 
     def _opened(self, mode: str) -> sqlite3.Connection:
         with self._lock:
             if self._closed:
                 raise closed(DRIVER)
-            if self._process != os.getpid():
-                _ABANDONED.extend(self._all.values())
-                self._all.clear()
-                self._here = threading.local()
-                self._process = os.getpid()
             self._forget_ended_threads()
             connection = self._connected(mode)
             self._here.connection = connection
@@ -107,13 +145,13 @@ class Connections:
             self._all.pop(ident).close()
 
     def _connected(self, mode: str) -> sqlite3.Connection:
-        folder = self.path.absolute().parent
+        folder = self.path.parent
         if not folder.is_dir():
             raise ConfigError(f"the folder {folder} is not there: make it first", driver=DRIVER)
         if mode == "rw" and not self.path.exists():
             raise NoFile
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}",
+            f"{self.path.as_uri()}?mode={mode}",
             timeout=self._timeout,
             isolation_level=None,
             check_same_thread=False,
@@ -123,6 +161,7 @@ class Connections:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.create_function(SEGMENT, -1, _segment, deterministic=True)
+            (encoding,) = connection.execute("PRAGMA encoding").fetchone()
         except sqlite3.DatabaseError as error:
             connection.close()
             if error.sqlite_errorname == "SQLITE_NOTADB":
@@ -130,9 +169,42 @@ class Connections:
             raise Unavailable(
                 f"{self.path} cannot be opened ({error.sqlite_errorname})", driver=DRIVER
             ) from error
+        if encoding != "UTF-8":
+            connection.close()
+            raise ConfigError(
+                f"{self.path} keeps text as {encoding}, in another order: copy it into a database "
+                "of UTF-8",
+                driver=DRIVER,
+            )
         return connection
 
 
 def _segment(count: int, *key: KeyPart) -> int:
     """The segment of a key, of ``count``."""
     return crc32(encode_key(key).encode()) % count
+
+
+_EVERY: weakref.WeakSet[Connections] = weakref.WeakSet()
+_FORKING: list[Connections] = []
+
+
+def _before_fork() -> None:
+    _FORKING.extend(_EVERY)
+    for connections in _FORKING:
+        connections.before_fork()
+
+
+def _after_fork() -> None:
+    while _FORKING:
+        _FORKING.pop().after_fork()
+
+
+def _after_fork_in_child() -> None:
+    while _FORKING:
+        _FORKING.pop().after_fork_in_child()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+    )

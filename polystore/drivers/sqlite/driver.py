@@ -37,11 +37,11 @@ from polystore.driver.spans import span
 from polystore.drivers.sqlite import provision
 from polystore.drivers.sqlite.connections import DRIVER, Connections, NoFile
 from polystore.drivers.sqlite.document import encode_document
-from polystore.drivers.sqlite.faults import translated
+from polystore.drivers.sqlite.faults import may_be_stale, translated
 from polystore.drivers.sqlite.layout import Layout, read_layout, table_name
-from polystore.drivers.sqlite.rows import Rows, following
+from polystore.drivers.sqlite.rows import Rows, Stale, following
 from polystore.drivers.sqlite.statements import Statements
-from polystore.errors import ConfigError, CursorExpired, PolystoreError
+from polystore.errors import ConfigError, CursorExpired, PolystoreError, Unsupported
 from polystore.plugin.specs import DriverURL
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
@@ -77,7 +77,8 @@ def open_sqlite(url: DriverURL) -> Driver:
         raise ConfigError(
             f"unknown options {sorted(options)}; there are: synchronous, timeout", driver=DRIVER
         )
-    return SqliteDriver(Connections(Path(path), _SYNCHRONOUS[synchronous], timeout))
+    # Absolute from now on: a process may change its directory.
+    return SqliteDriver(Connections(Path(path).absolute(), _SYNCHRONOUS[synchronous], timeout))
 
 
 def _seconds(text: str) -> float:
@@ -167,7 +168,8 @@ class SqliteDriver(Driver):
 
     def write(self, write: Write) -> Written | Refused:
         def put(connection: sqlite3.Connection, table: _Table) -> Written | Refused:
-            if write.condition is ANYTHING and table.layout.write_id is not None:
+            marked = write.write_id is not None and table.layout.write_id is not None
+            if write.condition is ANYTHING and marked:
                 return Written(_apply(connection, table, write))
             with self._connections.writing(connection):
                 return _decide(connection, table, write)
@@ -218,35 +220,41 @@ class SqliteDriver(Driver):
         return translated(error)
 
     def create(self, collection: Collection) -> None:
-        connection = self._connections.make()
-        with self._connections.writing(connection):
-            provision.create(connection, collection)
+        with self._connections.call():
+            connection = self._connections.make()
+            with self._connections.writing(connection):
+                provision.create(connection, collection)
         self._tables.pop(collection.name, None)
 
     def drop(self, collection: Collection) -> None:
-        try:
-            connection = self._connections.get()
-        except NoFile:
-            return
-        with self._connections.writing(connection):
-            provision.drop(connection, collection)
+        with self._connections.call():
+            try:
+                connection = self._connections.get()
+            except NoFile:
+                return
+            with self._connections.writing(connection):
+                provision.drop(connection, collection)
         self._tables.pop(collection.name, None)
 
     def describe(self, collection: Collection) -> Description:
-        try:
-            connection = self._connections.get()
-        except NoFile:
-            return Description(exists=False)
-        try:
-            layout = read_layout(connection, collection)
-        except ConfigError as error:
-            return Description(exists=True, problems=(error.message,))
+        with self._connections.call():
+            try:
+                connection = self._connections.get()
+            except NoFile:
+                return Description(exists=False)
+            try:
+                layout = read_layout(connection, collection)
+            except ConfigError as error:
+                return Description(exists=True, problems=(error.message,))
         if layout is None:
             return Description(exists=False)
         return Description(exists=True, problems=provision.problems(layout, collection))
 
     def native(self, collection: Collection | None = None) -> sqlite3.Connection:
-        """This thread's connection, in autocommit mode; the file is made if it is not there."""
+        """This thread's connection, in autocommit mode; the file is made if it is not there.
+
+        A fork closes it: ask again after one.
+        """
         return self._connections.make()
 
     def close(self) -> None:
@@ -254,16 +262,19 @@ class SqliteDriver(Driver):
 
     def _with(self, collection: Collection, work: Callable[[sqlite3.Connection, _Table], T]) -> T:
         """Work on a table; once more where it has got other columns since it was read."""
-        try:
-            connection = self._connections.get()
-        except NoFile:
-            raise no_collection(self.name, collection) from None
-        try:
+        with self._connections.call():
+            try:
+                connection = self._connections.get()
+            except NoFile:
+                raise no_collection(self.name, collection) from None
+            try:
+                return work(connection, self._table(connection, collection))
+            except (sqlite3.OperationalError, Stale) as error:
+                if not may_be_stale(error):
+                    raise
+            # Any table of the call may be the one, so all are read again.
+            self._tables.clear()
             return work(connection, self._table(connection, collection))
-        except (sqlite3.OperationalError, IndexError):
-            if not self._changed(connection, collection):
-                raise
-        return work(connection, self._table(connection, collection))
 
     def _table(self, connection: sqlite3.Connection, collection: Collection) -> _Table:
         table = self._tables.get(collection.name)
@@ -274,15 +285,6 @@ class SqliteDriver(Driver):
             table = _Table(layout, Statements(collection, layout), Rows(collection, layout))
             self._tables[collection.name] = table
         return table
-
-    def _changed(self, connection: sqlite3.Connection, collection: Collection) -> bool:
-        """Whether any table looks otherwise than when it was read; all are read again then."""
-        known = self._tables.get(collection.name)
-        now = read_layout(connection, collection)
-        if known is None or now is None or now == known.layout:
-            return False
-        self._tables.clear()
-        return True
 
 
 def _get(connection: sqlite3.Connection, table: _Table, key: Key) -> Stored | None:
@@ -304,8 +306,15 @@ def _apply(connection: sqlite3.Connection, table: _Table, write: Write) -> Token
     if write.fields is None and write.stamp is None:
         connection.execute(table.statements.delete, write.key)
         return None
+    if not table.layout.unique:
+        raise Unsupported(
+            f"the table {table.layout.table!r} admits a key more than once, so nothing can be put "
+            "there: store.create() makes a unique index",
+            collection=write.collection.name,
+            driver=DRIVER,
+        )
     row = table.rows.row(write)
-    connection.execute(table.statements.put, row)
+    connection.execute(table.statements.put, table.rows.written(row))
     if table.layout.write_id is None or write.write_id is None:
         row = connection.execute(table.statements.get, write.key).fetchone()
     return table.rows.token(row)

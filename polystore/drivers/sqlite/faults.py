@@ -20,6 +20,12 @@ LENGTH = 1_000_000_000
 """Bytes of one value or row (SQLITE_MAX_LENGTH, https://sqlite.org/limits.html)."""
 
 
+def may_be_stale(error: Exception) -> bool:
+    """Whether a statement or a row did not fit the table, which may have changed meanwhile."""
+    name = getattr(error, "sqlite_errorname", "SQLITE_SCHEMA")
+    return name in {"SQLITE_ERROR", "SQLITE_SCHEMA"}
+
+
 def translated(error: Exception) -> PolystoreError:
     """The error of the tree: what failed was rolled back, unless the disk itself failed."""
     if isinstance(error, PolystoreError):

@@ -50,6 +50,7 @@ class Layout:
         columns: all columns in the order of ``SELECT *``.
         key: positions of the key fields' columns.
         fields: positions of the columns that are fields outside the key.
+        written: positions of the columns that a put gives, in order; the others are generated.
         document, stamp, write_id, tombstone: positions of polystore's own columns, or ``None``.
         indexes: the indexes that the table keeps.
         unique: whether the table admits a key only once.
@@ -59,6 +60,7 @@ class Layout:
     columns: tuple[Column, ...]
     key: tuple[int, ...]
     fields: tuple[int, ...]
+    written: tuple[int, ...]
     document: int | None
     stamp: int | None
     write_id: int | None
@@ -136,8 +138,9 @@ def read_layout(connection: sqlite3.Connection, collection: Collection) -> Layou
         fields=tuple(
             place
             for name, place in places.items()
-            if place not in key and not name.startswith(RESERVED)
+            if place not in key and not columns[place].generated and not name.startswith(RESERVED)
         ),
+        written=tuple(place for place in places.values() if not columns[place].generated),
         document=places.get(DOCUMENT),
         stamp=places.get(STAMP),
         write_id=places.get(WRITE_ID),
@@ -150,11 +153,13 @@ def read_layout(connection: sqlite3.Connection, collection: Collection) -> Layou
 def _columns(connection: sqlite3.Connection, table: str) -> tuple[Column, ...]:
     strict = _is_strict(connection, table)
     found = []
-    for _, name, declared, required, _, in_key in connection.execute(
-        f"PRAGMA table_info({quoted(table)})"
+    # table_info leaves generated columns out, which SELECT * returns.
+    for _, name, declared, required, _, in_key, hidden in connection.execute(
+        f"PRAGMA table_xinfo({quoted(table)})"
     ):
         affinity = Affinity.NONE if strict and declared == "ANY" else Affinity.of(declared)
-        found.append(Column(name, affinity, bool(required) and not in_key, strict))
+        refuses_null = bool(required) and not in_key
+        found.append(Column(name, affinity, refuses_null, strict, generated=hidden in {2, 3}))
     return tuple(found)
 
 

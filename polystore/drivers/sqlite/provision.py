@@ -85,7 +85,7 @@ def _table(collection: Collection) -> str:
 
 
 def _make_unique(connection: sqlite3.Connection, collection: Collection, layout: Layout) -> None:
-    name = quoted(f"_ps_key_{layout.table}")
+    name = quoted(f"_ps_key:{layout.table}")
     parts = ", ".join(
         quoted(f.name) + (" COLLATE BINARY" if f.type is str else "") for f in collection.key
     )
@@ -111,7 +111,7 @@ def _add_index(connection: sqlite3.Connection, table: str, index: Index, there: 
         f"INSERT OR REPLACE INTO {INDEXES} VALUES (?, ?, ?, 1)",
         (table, index.name, json.dumps(index.fields)),
     )
-    name = quoted(f"_ps_index_{table}_{index.name}")
+    name = quoted(f"_ps_index:{table}:{index.name}")
     connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {quoted(table)} ({quoted(column)})")
 
 

@@ -17,6 +17,10 @@ from polystore.values import Fields, Key, same
 Row = tuple[Any, ...]
 
 
+class Stale(Exception):
+    """A row has more or fewer columns than the table had when its layout was read."""
+
+
 class Rows:
     """Turns rows of one table into records, and records into rows."""
 
@@ -25,11 +29,28 @@ class Rows:
         self._layout = layout
         self._native = tuple((place, layout.columns[place]) for place in layout.fields)
         self._key_names = collection.key_names
+        self._key_types = tuple(field.type for field in collection.key)
         self._width = len(layout.columns)
 
     def key(self, row: Row) -> Key:
-        """The key of a row."""
-        return tuple(row[place] for place in self._layout.key)
+        """The key of a row.
+
+        Raises:
+            Stale: the table has other columns by now.
+            ConfigError: a column holds something that is no key part of its type.
+        """
+        if len(row) != self._width:
+            raise Stale
+        key = tuple([row[place] for place in self._layout.key])
+        if tuple(map(type, key)) != self._key_types:
+            raise ConfigError(
+                f"a row of the table {self._layout.table!r} has a key of "
+                f"({', '.join(type(part).__name__ for part in key)}), not "
+                f"({', '.join(kind.__name__ for kind in self._key_types)})",
+                collection=self._collection.name,
+                driver="sqlite",
+            )
+        return key
 
     def stored(self, row: Row) -> Stored:
         """The record that a row holds."""
@@ -55,6 +76,11 @@ class Rows:
         if layout.stamp is not None and row[layout.stamp] is not None:
             return ("v", row[layout.stamp])
         return ("a", tuple((type(value).__name__, value) for value in row))
+
+    def written(self, row: Row) -> Row:
+        """What a put gives of a row: all but what SQLite computes."""
+        written = self._layout.written
+        return row if len(written) == len(row) else tuple([row[place] for place in written])
 
     def row(self, write: Write) -> Row:
         """The row of a put or a tombstone.

@@ -34,14 +34,14 @@ class Statements:
         ]
         self._names = [quoted(column.name) for column in layout.columns]
         self.same_key = " AND ".join(f"{name} = ?" for name in self._keys)
-        others = [n for place, n in enumerate(self._names) if place not in layout.key]
+        others = [self._names[place] for place in layout.written if place not in layout.key]
         changes = ", ".join(f"{name} = excluded.{name}" for name in others)
         self._select = f"SELECT * FROM {table}"
         self.get = f"{self._select} WHERE {self.same_key}"
         # No list of columns: if the table has got another one, the statement fails, and the
         # layout is read again.
         self.put = (
-            f"INSERT INTO {table} VALUES ({', '.join('?' * len(self._names))}) "
+            f"INSERT INTO {table} VALUES ({', '.join('?' * len(layout.written))}) "
             f"ON CONFLICT ({', '.join(self._keys)}) "
             f"DO {'UPDATE SET ' + changes if changes else 'NOTHING'}"
         )
