@@ -93,21 +93,22 @@ class Rows:
         values: list[Any] = [None] * self._width
         for place, part in zip(layout.key, write.key, strict=True):
             values[place] = part
-        self._keep(values, layout.write_id, write.write_id, needed=False)
-        self._keep(values, layout.stamp, write.stamp, needed=True)
+        self._keep(values, layout.write_id, write.write_id)
+        self._keep(values, layout.stamp, write.stamp)
         if write.fields is None:
-            self._keep(values, layout.tombstone, 1, needed=True)
+            self._keep(values, layout.tombstone, 1)
         self._lay(values, write.fields)
         for kept in layout.indexes:
             values[kept.column] = index_entry(kept.index, write.fields, write.key)
         return tuple(values)
 
-    def _keep(self, values: list[Any], place: int | None, value: Any, *, needed: bool) -> None:
+    def _keep(self, values: list[Any], place: int | None, value: Any) -> None:
         if place is not None:
             values[place] = value
-        elif needed and value is not None:
+        elif value is not None:
             raise ConfigError(
-                "the table has no columns for stamps and tombstones: add them with store.create()",
+                "the table was made by others and is read-only here: store.create(), or "
+                "`polystore create`, adds the columns that writing needs",
                 collection=self._collection.name,
                 driver="sqlite",
             )
