@@ -251,3 +251,12 @@ def test_a_relative_path_stays_the_same_file_when_the_directory_changes(
     thread.join()
     driver.close()
     assert [stored and stored.key for stored in found] == [(1,)]
+
+
+@pytest.mark.rule("DRV-9", "DRV-7")
+def test_a_view_is_no_collection(path: Path, open_file: Open) -> None:
+    run(
+        path, "CREATE TABLE rows (id INTEGER PRIMARY KEY); CREATE VIEW things AS SELECT * FROM rows"
+    )
+    with pytest.raises(ConfigError, match="is a view"):
+        get(open_file(), 1)

@@ -136,7 +136,8 @@ class Connections:
             self._forget_ended_threads()
             connection = self._connected(mode)
             self._here.connection = connection
-            self._all[threading.get_ident()] = connection
+            # Asking for the thread makes it known to `threading`, whoever started it.
+            self._all[threading.current_thread().ident or 0] = connection
             return connection
 
     def _forget_ended_threads(self) -> None:

@@ -114,7 +114,7 @@ def read_layout(connection: sqlite3.Connection, collection: Collection) -> Layou
     """
     table = table_name(collection)
     found = connection.execute(
-        "SELECT name FROM sqlite_master "
+        "SELECT name, type FROM sqlite_master "
         "WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE",
         (table,),
     ).fetchone()
@@ -124,6 +124,12 @@ def read_layout(connection: sqlite3.Connection, collection: Collection) -> Layou
         raise ConfigError(
             f"the table {table!r} would be {found[0]!r}, which is there: SQLite ignores case; "
             f'give the collection its own with [collections.{collection.name}.sqlite] table = "…"',
+            collection=collection.name,
+            driver="sqlite",
+        )
+    if found[1] == "view":
+        raise ConfigError(
+            f"{table!r} is a view: declare a table",
             collection=collection.name,
             driver="sqlite",
         )
