@@ -57,6 +57,7 @@ class Session:
         self._about = about
         self._closing = False
         self._joining = False
+        self._growing = False
         self._news: tuple[object, float] = (None, 0.0)
         self._looked = float("-inf")
 
@@ -348,11 +349,18 @@ class Session:
                     self.counters.add("slots_postponed")
 
     async def grow(self, incarnation: Incarnation, home: Side) -> None:
-        """Make as many more slots on a side as there are, up to the most."""
+        """Make as many more slots on a side as there are, up to the most; one task at a time."""
         have = len(incarnation.pools[home.name].slots)
         more = min(max(have, SLOTS_AT_START), MOST_SLOTS - have)
-        if more > 0 and not self.latch.draining:
+        with self.signal:
+            if more <= 0 or self.latch.draining or self._growing:
+                return
+            self._growing = True
+        try:
             await add_slots(self.group.ledger, incarnation, home, more)
+        finally:
+            with self.signal:
+                self._growing = False
 
     # -- settling -----------------------------------------------------------------------------
 

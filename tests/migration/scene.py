@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from polystore.driver import OlderThan
 from polystore.migration.ledger import CONTROL, SLOTS
+from polystore.migration.member import Incarnation
 from polystore.migration.stages import Setting, Stage
 from polystore.testing.history import Operation
 from polystore.testing.simulator import (
@@ -77,11 +78,19 @@ class Scene:
     ) -> None:
         self.fleet.close()
 
-    def at(self, number: int) -> Setting:
-        """What a member of the application works under."""
+    def incarnation(self, number: int) -> Incarnation:
+        """A member of the application, as it is now in the fleet."""
         incarnation = self.members[number].session.incarnation
         assert incarnation is not None
-        return incarnation.setting
+        return incarnation
+
+    def at(self, number: int) -> Setting:
+        """What a member of the application works under."""
+        return self.incarnation(number).setting
+
+    def name(self, number: int) -> str:
+        """Id of a member's incarnation."""
+        return self.incarnation(number).id
 
     # -- operations ---------------------------------------------------------------------------
 

@@ -50,15 +50,15 @@ def play() -> Play:
 
 
 def test_nothing_is_admitted_before_something_is_served(play: Play) -> None:
-    task = play.admit(3, 4)
-    assert not task.done
+    early = play.admit(3, 4)
 
     async def serve() -> None:
+        assert not early.done
         play.serve(READ)
 
     play.spawn(serve())
-    assert task.done
-    assert task.result.setting is READ
+    assert early.done
+    assert early.result.setting is READ
 
 
 @pytest.mark.rule("DIA-2")

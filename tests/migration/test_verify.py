@@ -1,0 +1,252 @@
+"""Verification, shadow reads and repair: every planted difference, and no false one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from polystore.driver import Stored, Write
+from polystore.driver.side import read_one
+from polystore.errors import MigrationError, Unavailable
+from polystore.migration import repair
+from polystore.migration.mirror import mirror_write, put_if_older
+from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
+from polystore.migration.verify import Verified, Verifier, _Walk
+from polystore.testing.simulator import ITEMS, ROUGH, Operator, Sent, Violation
+from polystore.testing.simulator.faults import lost, refused
+from polystore.values import Fields
+from tests.migration.scene import Scene
+
+KEY = ("ann", 1)
+
+
+def fields(value: int) -> Fields:
+    return {"owner": "ann", "item": 1, "v": value, "state": "open", "rank": 1}
+
+
+def plant(scene: Scene, kind: str, home: str, mirror: str) -> None:
+    """Make one difference of a kind, past the library."""
+    at = scene.fleet.contents(home, "items")[KEY]
+    stamp = at.stamp
+    assert stamp is not None
+    write: dict[str, Callable[[], tuple[str, Write]]] = {
+        "missing": lambda: (mirror, Write(ITEMS, KEY, None)),
+        "stale": lambda: (mirror, Write(ITEMS, KEY, fields(7), write_id="x", stamp=stamp - 1)),
+        "different": lambda: (mirror, Write(ITEMS, KEY, fields(7), write_id="x", stamp=stamp)),
+        "ahead": lambda: (mirror, Write(ITEMS, KEY, fields(7), write_id="x", stamp=stamp + 5)),
+        "extra": lambda: (home, Write(ITEMS, KEY, None)),
+        "foreign": lambda: (home, Write(ITEMS, KEY, fields(7))),
+    }
+    side, one = write[kind]()
+    scene.fleet.plant(side, one)
+
+
+KINDS = ("missing", "stale", "different", "ahead", "extra", "foreign")
+
+
+@pytest.mark.rule("VER-1", "VER-5")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dial", [0, 100])
+def test_each_planted_difference_is_found_and_repaired_from_the_home(kind: str, dial: int) -> None:
+    with Scene(Stage.DUAL_READ, dial) as scene:
+        home, mirror = (SOURCE, TARGET) if dial == 0 else (TARGET, SOURCE)
+        scene.put(scene.members[0], KEY)
+        scene.put(scene.members[0], KEY)
+        before = scene.fleet.contents(home, "items")[KEY].fields
+        plant(scene, kind, home, mirror)
+        reported = scene.operator.verify(repair=False)["items"]
+        assert {k: n for k, n in reported.kinds().items() if n} == {kind: 1}
+        assert reported.open == 1
+        found = scene.operator.verify()["items"]
+        assert {k: n for k, n in found.kinds().items() if n} == {kind: 1}
+        assert (found.open, found.repaired) == (0, 1)
+        assert scene.operator.verify()["items"].discrepancies == []
+        wanted = {"extra": None, "foreign": fields(7)}.get(kind, before)
+        for side in (home, mirror):
+            stored = scene.fleet.contents(side, "items")[KEY]
+            assert stored.fields == wanted
+        assert scene.fleet.differences() == []
+
+
+@pytest.mark.rule("VER-5")
+def test_copying_back_from_the_mirror_is_what_the_watch_would_see() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        scene.put(scene.members[0], KEY)
+        plant(scene, "ahead", SOURCE, TARGET)
+
+        async def copied_back() -> None:
+            group = scene.operator.member.group
+            stored = await read_one(group.sides[TARGET], ITEMS, KEY)
+            assert stored is not None
+            await put_if_older(
+                group.sides[SOURCE], mirror_write(ITEMS, stored, scene.fleet.setting)
+            )
+
+        with pytest.raises(Violation, match=r"P5|P8"):
+            scene.fleet.do(scene.operator.member, copied_back())
+
+
+@pytest.mark.rule("VER-2", "VER-3", "VER-4", "STG-3")
+@pytest.mark.parametrize("seed", range(3))
+def test_live_writes_make_no_false_alarm(seed: int) -> None:
+    with Scene(Stage.DUAL_READ, seed=seed, clients=3, faults=ROUGH) as scene:
+        verified = 0
+        for _ in range(12):
+            try:
+                found = scene.operator.verify()
+            except (Unavailable, MigrationError):
+                continue
+            verified += 1
+            for one in found.values():
+                assert one.discrepancies == []
+                assert one.equal + one.suspects >= one.walked[SOURCE]
+        assert verified >= 3
+        scene.rest()
+
+
+@pytest.mark.rule("VER-1", "VER-5")
+def test_differences_are_found_and_repaired_beside_live_writes() -> None:
+    with Scene(Stage.DUAL_READ, clients=2) as scene:
+        stamp = scene.fleet.setting.floor() + 1
+        for item, kind in enumerate(("missing", "extra")):
+            key = ("quiet", item)
+            write = Write(
+                ITEMS, key, {"owner": "quiet", "item": item, "v": 1, "state": "x", "rank": 1},
+                write_id="x", stamp=stamp,
+            )  # fmt: skip
+            scene.fleet.plant(SOURCE if kind == "missing" else TARGET, write)
+        found = scene.operator.verify()["items"]
+        assert sorted(d.kind for d in found.discrepancies) == ["extra", "missing"]
+        assert found.open == 0
+        assert scene.fleet.contents(TARGET, "items")["quiet", 0].fields is not None
+        assert scene.fleet.contents(TARGET, "items")["quiet", 1].fields is None
+        scene.rest()
+        scene.no_failures()
+
+
+@pytest.mark.rule("VER-3")
+def test_every_record_that_was_walked_is_compared_or_left_over_or_the_run_has_failed() -> None:
+    at = Setting(run=1, epoch=3, stage=Stage.DUAL_READ)
+    records = [Stored(("ann", i), {"v": i}, None, "w", at.floor() + 1) for i in range(4)]
+    walk = _Walk(at, ITEMS, Verified(collection="items"))
+    for stored in records:
+        walk.keep(stored)
+    assert walk.meets(records[0])
+    assert not walk.meets(records[0]), "a second time it has to be looked up"
+    assert walk.meets(attrs.evolve(records[1], stamp=at.floor() + 2))
+    walk.compared(("bob", 1), equal=True)
+    found = walk.finished()
+    assert found.equal == 2
+    assert list(walk.suspects) == [("ann", 1), ("ann", 2), ("ann", 3)]
+    del walk.kept["ann", 2]
+    with pytest.raises(MigrationError, match="reconcile"):
+        walk.finished()
+
+
+@pytest.mark.rule("VER-3")
+def test_a_walk_that_does_not_end_is_a_failed_run() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        down = id(scene.fleet.drivers[TARGET])
+        scene.fleet.network.down.add(down)
+        with pytest.raises(Unavailable):
+            scene.operator.verify()
+        assert scene.fleet.setting.verified == 0
+        scene.fleet.network.down.clear()
+        scene.operator.verify()
+        assert scene.fleet.setting.verified > 0
+
+
+def test_a_home_that_moves_meanwhile_fails_the_verification() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        scene.operator.verify()
+        fleet, other = scene.fleet, Operator(scene.fleet, scene.fleet.member("other"))
+        scene.rule(
+            lambda s: lost(s, 3.0) if s.task.startswith("verify") and s.method == "scan" else None
+        )
+        task = fleet.spawn(
+            other.member,
+            Verifier(other.member.session, scene.operator.coordinator.fleet).run(),
+            "verify",
+        )
+        fleet.pass_time(1.0)
+        scene.operator.dial(100)
+        fleet.network.rules.clear()
+        fleet.run_until(lambda: task.done, 60, "the verification")
+        assert isinstance(task.error, MigrationError)
+
+
+@pytest.mark.rule("SHD-1", "SHD-2")
+def test_shadow_reads_find_a_difference_and_it_is_repaired() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        member = scene.members[0]
+        written = scene.put(member, KEY)
+        plant(scene, "different", SOURCE, TARGET)
+        assert scene.get(member, KEY) == written.argument, "the answer is the home's"
+        scene.fleet.run_until(lambda: scene.fleet.differences() == [], 30, "its repair")
+        scene.fleet.run_until(lambda: bool(member.keeper.discrepancies), 5, "the report")
+        (found,) = member.keeper.discrepancies
+        assert (found.kind, found.repaired) == ("different", True)
+        assert scene.get(member, KEY) == written.argument
+        scene.rest(alarms=True)
+
+
+@pytest.mark.rule("SHD-1")
+@pytest.mark.parametrize("share", [0, 30, 100])
+def test_the_set_share_of_reads_is_compared(share: int) -> None:
+    with Scene(Stage.DUAL_READ, preload=False) as scene:
+        member, fleet = scene.members[0], scene.fleet
+        fleet.do(
+            scene.operator.member,
+            scene.operator.member.group.ledger.change_setting(
+                lambda now: attrs.evolve(now, shadow=share)
+            ),
+        )
+        scene.operator.verify()
+        scene.operator.dial(100)  # the share goes with the next epoch
+        scene.operator.dial(0)
+        asked: list[Sent] = []
+
+        def count(sent: Sent) -> None:
+            if sent.method == "read" and sent.call.side == TARGET and sent.process == "p0":
+                asked.append(sent)
+
+        scene.rule(count)
+        for item in range(200):
+            scene.get(member, ("ann", item))
+        assert share - 12 <= len(asked) / 2 <= share + 12
+        assert len(asked) == 2 * share or 0 < share < 100
+
+
+@pytest.mark.rule("SHD-3")
+def test_a_mirror_that_is_gone_fails_no_read() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        member = scene.members[0]
+        written = scene.put(member, KEY)
+        for rule in (
+            lambda s: refused(Unavailable("injected")) if s.call.side == TARGET else None,
+            lambda s: lost(s) if s.call.side == TARGET else None,
+        ):
+            scene.rule(rule)
+            assert scene.get(member, KEY) == written.argument
+            scene.fleet.network.rules.clear()
+        scene.no_failures()
+        scene.rest()
+
+
+@pytest.mark.rule("VER-2")
+def test_a_side_that_is_left_is_no_discrepancy() -> None:
+    """The suspects of dual-read are looked at when target-only has begun."""
+    with Scene(Stage.DUAL_READ, 100) as scene:
+        member = scene.operator.member
+        scene.put(scene.members[0], KEY)
+        plant(scene, "stale", TARGET, SOURCE)
+        scene.operator.verify()
+        plant(scene, "stale", TARGET, SOURCE)
+        scene.operator.advance()
+        found = scene.fleet.do(
+            member,
+            repair.certain(member.group, scene.operator.coordinator.fleet, [("items", KEY)]),
+        )
+        assert found == []
