@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from polystore.driver import Consistency, Driver, Unchanged
@@ -26,16 +28,17 @@ HOSTILE = (
 @pytest.mark.rule("SEC-3")
 def test_no_name_or_value_becomes_part_of_a_statement(driver: Driver, make: Make) -> None:
     things = make(["part one", 'so"rt:int'], indexes={"by_odd": ['od"d', "#n"]})
-    fields = dict.fromkeys(HOSTILE, HOSTILE[0])
+    fields: dict[str, Any] = dict.fromkeys(HOSTILE, HOSTILE[0])
     for number, text in enumerate(HOSTILE):
-        write = put(things, (text, number), **fields, **{'od"d': text, "#n": number})
+        odd: dict[str, Any] = {'od"d': text, "#n": number}
+        write = put(things, (text, number), **fields, **odd)
         token = written(driver, write)
         stored = found(driver, things, (text, number))
         assert stored is not None
         assert stored.fields is not None
         assert write.fields is not None
         assert same(stored.fields, write.fields)
-        again = put(things, (text, number), Unchanged(token), **{'od"d': text, "#n": number})
+        again = put(things, (text, number), Unchanged(token), **odd)
         written(driver, again)
     for number, text in enumerate(HOSTILE):
         for plan in (QueryPlan(None, (text,)), QueryPlan(things.index("by_odd"), (text,))):
