@@ -93,7 +93,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
                 click.echo(json.dumps(data))
             click.echo(f"error ({error.code}): {error}", err=True)
             code = exit_code(error)
-            if code == UNREACHABLE:
+            if code == UNREACHABLE and error.driver is not None:
                 click.echo(_REACH, err=True)
             sys.exit(code)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from polystore.errors import ConfigError
+from polystore.errors import ConfigError, Unavailable
 from polystore.plugin.registry import default_registry
 
 ENGINES = ("datastore", "dynamodb")
@@ -63,7 +63,9 @@ def _engines(names: tuple[str, ...]) -> Iterator[Mapping[str, Place]]:
     try:
         import polystore_engines
     except ImportError:
-        raise _no_engines("the package polystore-engines is not installed") from None
+        raise _no_engines(
+            "the package polystore-engines is missing: pip install 'polystore-core[demo]'"
+        ) from None
     try:
         starting = polystore_engines.start_many(*names)
         with starting as engines:
@@ -73,12 +75,12 @@ def _engines(names: tuple[str, ...]) -> Iterator[Mapping[str, Place]]:
                 name: Place(engine.url + OPTIONS.get(name, ""), engine.product)
                 for name, engine in engines.items()
             }
-    except polystore_engines.EngineUnavailable as error:
+    except polystore_engines.EngineError as error:
         raise _no_engines(str(error)) from error
 
 
-def _no_engines(reason: str) -> ConfigError:
-    return ConfigError(
+def _no_engines(reason: str) -> Unavailable:
+    return Unavailable(
         f"{reason}\nWithout engines the demo runs on two files: "
         "polystore demo --source sqlite --target sqlite"
     )
