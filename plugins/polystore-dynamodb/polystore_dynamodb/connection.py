@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import HTTPClientError
 
@@ -59,8 +60,7 @@ class Connection:
             Exception: whatever botocore raises.
         """
         try:
-            reply: dict[str, Any] = getattr(self._client or self.client(), operation)(**request)
-            return reply
+            return self._exchange(operation, request)
         except HTTPClientError as error:
             if operation in READS:
                 raise Unavailable(
@@ -68,14 +68,26 @@ class Connection:
                 ) from error
             raise
 
+    def _exchange(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = getattr(self._client or self.client(), operation)(**request)
+        return reply
+
     def client(self) -> Any:
         """The boto3 client. Raises Unavailable once closed."""
         with self._lock:
             if self._closed:
                 raise Unavailable("the store is closed", driver="dynamodb")
             if self._client is None:
-                self._client = _client(self.settings)
+                self._client = self._opened(botocore.session.Session())
             return self._client
+
+    def _opened(self, session: botocore.session.Session) -> Any:
+        return boto3.session.Session(botocore_session=session).client(
+            "dynamodb",
+            region_name=self.settings.region or None,
+            endpoint_url=self.settings.endpoint,
+            config=_config(self.settings),
+        )
 
     def pool(self) -> ThreadPoolExecutor:
         """Threads for calls in flight. Raises Unavailable once closed."""
@@ -96,15 +108,6 @@ class Connection:
             pool.shutdown()
         if client is not None:
             client.close()
-
-
-def _client(settings: Settings) -> Any:
-    return boto3.session.Session().client(
-        "dynamodb",
-        region_name=settings.region or None,
-        endpoint_url=settings.endpoint,
-        config=_config(settings),
-    )
 
 
 def _config(settings: Settings) -> Config:

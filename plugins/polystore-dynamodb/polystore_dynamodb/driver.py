@@ -40,7 +40,10 @@ from polystore_dynamodb.placement import Table, table_of
 from polystore_dynamodb.queries import query_page, query_request, scan_page, scan_request
 from polystore_dynamodb.settings import Settings, settings_of
 from polystore_dynamodb.transactions import rejection, transaction
+from polystore_dynamodb.wire.connection import LeanConnection
 from polystore_dynamodb.writes import refusal, write_request
+
+_WIRES = {"boto3": Connection, "lean": LeanConnection}
 
 
 def open_dynamodb(url: DriverURL) -> DynamoDBDriver:
@@ -59,7 +62,7 @@ class DynamoDBDriver(Driver):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._connection = Connection(settings)
+        self._connection = _WIRES[settings.wire](settings)
         self._tables: dict[Collection, Table] = {}
 
     def __repr__(self) -> str:

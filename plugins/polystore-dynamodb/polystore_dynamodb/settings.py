@@ -11,8 +11,9 @@ import attrs
 from polystore.errors import ConfigError
 from polystore.plugin.specs import DriverURL
 
-OPTIONS = ("endpoint", "prefix", "bulk", "timeout", "insecure")
+OPTIONS = ("endpoint", "prefix", "bulk", "timeout", "insecure", "wire")
 BULK_FORMS = ("single", "transaction")
+WIRES = ("boto3", "lean")
 _REGION = re.compile(r"[a-z0-9-]{0,40}\Z")
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{0,100}\Z")
 
@@ -28,6 +29,7 @@ class Settings:
         bulk: how conditional writes of ``write_many`` are sent: ``single`` puts, many in flight
             (1 write unit each), or a ``transaction`` of up to 100 (2 units each, fewer calls).
         timeout: seconds to wait for a connection, and again for each answer.
+        wire: who makes the calls: ``boto3``, or ``lean`` sockets of the driver's own.
     """
 
     region: str = ""
@@ -35,6 +37,7 @@ class Settings:
     prefix: str = ""
     bulk: str = "single"
     timeout: float = 5.0
+    wire: str = "boto3"
 
 
 def settings_of(url: DriverURL) -> Settings:
@@ -55,12 +58,15 @@ def settings_of(url: DriverURL) -> Settings:
         raise _wrong("prefix takes letters, digits and _ . -")
     if options.get("bulk", "single") not in BULK_FORMS:
         raise _wrong(f"bulk is one of {', '.join(BULK_FORMS)}")
+    if options.get("wire", "boto3") not in WIRES:
+        raise _wrong(f"wire is one of {', '.join(WIRES)}")
     return Settings(
         region=url.place,
         endpoint=_endpoint(options.get("endpoint"), options.get("insecure", "no")),
         prefix=options.get("prefix", ""),
         bulk=options.get("bulk", "single"),
         timeout=_timeout(options.get("timeout", "5")),
+        wire=options.get("wire", "boto3"),
     )
 
 

@@ -10,6 +10,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 
+import attrs
 import pytest
 
 from polystore.schema import Collection
@@ -103,8 +104,14 @@ def endpoint(dynamodb_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def settings(endpoint: str) -> Settings:
-    return Settings(region="us-east-1", endpoint=endpoint)
+def transport() -> str:
+    """Who makes the calls; tests where that matters are parametrised with both."""
+    return "boto3"
+
+
+@pytest.fixture
+def settings(endpoint: str, transport: str) -> Settings:
+    return Settings(region="us-east-1", endpoint=endpoint, wire=transport)
 
 
 @pytest.fixture
@@ -138,10 +145,10 @@ def wire(dynamodb_engine: Engine) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def wired(wire: Wire, endpoint: str) -> Iterator[DynamoDBDriver]:
+def wired(wire: Wire, settings: Settings) -> Iterator[DynamoDBDriver]:
     """A driver whose calls go over the wire that can be cut."""
-    assert endpoint
-    settings = Settings(region="us-east-1", endpoint=f"http://127.0.0.1:{wire.port}", timeout=0.5)
-    opened = DynamoDBDriver(settings)
+    opened = DynamoDBDriver(
+        attrs.evolve(settings, endpoint=f"http://127.0.0.1:{wire.port}", timeout=0.5)
+    )
     yield opened
     opened.close()

@@ -16,6 +16,7 @@ from polystore.schema import Collection
 from polystore.values import SET_MEMBERS, GeoPoint, Ref, checked_fields, same
 from polystore_dynamodb.codec import ESCAPE, HINTS, Item, decode_fields, encode_fields
 from polystore_dynamodb.driver import DynamoDBDriver
+from polystore_dynamodb.settings import WIRES
 
 NAMES = {"": ESCAPE}
 BACK = {ESCAPE: ""}
@@ -179,13 +180,14 @@ def test_a_hint_that_another_writer_outdated_is_left_aside(
 
 @pytest.mark.engine
 @pytest.mark.rule("VAL-2", "VAL-3", "VAL-4", "VAL-5", "VAL-7", "CON-4", "REC-1")
+@pytest.mark.parametrize("transport", WIRES)
 def test_every_record_comes_back_from_dynamodb(
     driver: DynamoDBDriver, made: Callable[..., Collection]
 ) -> None:
     """Also: what it was can be compared, write id or not."""
     things = made(["id:int"])
 
-    @settings(max_examples=200)
+    @settings(max_examples=200, deadline=None)
     @given(records, st.sampled_from([None, "w1"]))
     def comes_back(record: dict[str, Any], write_id: str | None) -> None:
         fields = {**record, "id": 7}

@@ -38,10 +38,10 @@ from polystore.errors import (
 )
 from polystore.schema import Collection
 from polystore_dynamodb.driver import DynamoDBDriver
-from polystore_dynamodb.settings import Settings
+from polystore_dynamodb.settings import WIRES, Settings
 
 Made = Callable[..., Collection]
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.parametrize("transport", WIRES)]
 
 
 def put(collection: Collection, name: str, condition: Condition = NOTHING) -> Write:
@@ -238,11 +238,10 @@ def test_keys_that_a_batch_hands_back_are_unprocessed(
 
 
 @pytest.mark.rule("DRV-7", "ERR-5")
-def test_nobody_listens(endpoint: str, made: Made) -> None:
-    things = made()
-    closed = DynamoDBDriver(Settings(region="us-east-1", endpoint="http://127.0.0.1:9"))
+def test_nobody_listens(settings: Settings) -> None:
+    things = Collection("things", ["id"])
+    closed = DynamoDBDriver(attrs.evolve(settings, endpoint="http://127.0.0.1:9"))
     assert isinstance(told(closed, lambda: closed.write(put(things, "a"))), Unavailable)
-    assert endpoint
 
 
 @pytest.mark.rule("ERR-5")

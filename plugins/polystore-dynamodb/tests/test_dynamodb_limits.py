@@ -134,7 +134,7 @@ def test_the_size_of_many_numbers_is_what_dynamodb_counts(
 ) -> None:
     things = made()
 
-    @settings(max_examples=30)
+    @settings(max_examples=30, deadline=None)
     @given(st.lists(numbers, min_size=10, max_size=30))
     def exact(values: list[Any]) -> None:
         write = Write(things, ("k",), {"id": "k", "n": values})

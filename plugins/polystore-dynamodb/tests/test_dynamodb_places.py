@@ -46,13 +46,20 @@ def test_listing_the_driver_imports_no_sdk() -> None:
 
 
 def test_a_url_with_every_option() -> None:
-    given = url(endpoint="https://db.example", prefix="app_", bulk="transaction", timeout="2.5")
+    given = url(
+        endpoint="https://db.example",
+        prefix="app_",
+        bulk="transaction",
+        timeout="2.5",
+        wire="lean",
+    )
     assert settings_of(given) == Settings(
         region="eu-central-1",
         endpoint="https://db.example",
         prefix="app_",
         bulk="transaction",
         timeout=2.5,
+        wire="lean",
     )
 
 
@@ -73,6 +80,7 @@ def test_a_url_without_options() -> None:
         ("eu-central-1", {"endpoint": "http://127.0.0.1:port"}),
         ("eu-central-1", {"insecure": "perhaps"}),
         ("eu-central-1", {"bulk": "none"}),
+        ("eu-central-1", {"wire": "http"}),
         ("eu-central-1", {"timeout": "0"}),
         ("eu-central-1", {"timeout": "nan"}),
         ("eu-central-1", {"timeout": "long"}),
