@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from polystore.driver import Write
@@ -36,6 +38,23 @@ def test_no_copy_before_all_have_acknowledged_dual_write() -> None:
         assert scene.fleet.setting.stage is Stage.DUAL_WRITE
         with pytest.raises(MigrationError, match="have not acknowledged"):
             scene.operator.copy()
+
+
+@pytest.mark.rule("BF-1")
+def test_a_write_of_prepare_behind_an_early_copier_is_not_left_behind() -> None:
+    with Scene(Stage.PREPARE) as scene:
+        scene.put(scene.members[0], KEY)
+        scene.rule(lambda s: lost(s, 0.3) if s.process == "p0" and s.task == "session" else None)
+        impatient = Operator(scene.fleet, scene.operator.member, patience=0.5)
+        with pytest.raises(MigrationError):
+            impatient.advance()
+        with suppress(MigrationError):
+            scene.operator.copy()
+        scene.put(scene.members[0], KEY)
+        scene.fleet.network.rules.clear()
+        scene.fleet.pass_time(2)
+        scene.operator.reach(Stage.DUAL_READ)
+        scene.rest()
 
 
 @pytest.mark.rule("BF-2", "BF-5", "VER-4")

@@ -85,7 +85,7 @@ def test_a_zombie_wakes_after_the_flip_and_commits_nothing_at_the_old_home(held_
         fleet.pass_time(0.1)
         fleet.scheduler.pause(zombie.process, 30)
         scene.operator.dial(100)
-        scene.put(scene.members[1], KEY)
+        assert scene.stamp(SOURCE, KEY) == scene.stamp(TARGET, KEY)
         fleet.network.release()
         fleet.run_until(lambda: late.done, 60, "the zombie")
         assert scene.stamp(SOURCE, KEY) == scene.stamp(TARGET, KEY)

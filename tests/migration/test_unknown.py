@@ -63,6 +63,22 @@ def test_what_was_told_as_not_applied_is_not_applied_when_the_call_lands_late() 
         scene.rest()
 
 
+@pytest.mark.rule("UNK-2", "WR-9")
+def test_what_was_told_as_not_applied_and_never_tried_again_stays_so() -> None:
+    with Scene(Stage.DUAL_WRITE) as scene:
+        member = scene.members[0]
+        scene.put(member, KEY)
+        before = scene.get(member, KEY)
+        scene.once(lambda s: held(s, timeout=0.5) if commits(s, KEY) else None)
+        fields = {"owner": "ann", "item": 1, "v": scene.load.value(), "state": "x", "rank": 1}
+        put = member.operations["items"].put(fields, If.any, 0.502)
+        scene.fleet.do(member, scene.load._write(member, KEY, "put", fields["v"], put))
+        assert type(scene.load.failed[-1][1]).__name__ == "Contention"
+        scene.fleet.network.release()
+        assert scene.get(member, KEY) == before
+        scene.rest()
+
+
 @pytest.mark.rule("UNK-3")
 def test_with_no_time_left_the_slot_stays_taken_and_no_epoch_is_acknowledged() -> None:
     with Scene(Stage.DUAL_WRITE) as scene:

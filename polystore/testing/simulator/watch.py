@@ -13,7 +13,6 @@ import attrs
 
 from polystore.driver import (
     Committed,
-    OlderThan,
     Stored,
     Write,
     Written,
@@ -142,7 +141,7 @@ class Watch:
         elif write.stamp is None:
             self._plain(side, name, before, write)
         else:
-            self._mirror_write(side, name, before, state, write)
+            self._mirror_write(side, name, before, state)
         if write.fields is None and write.stamp is None:
             self.sides.pop((side, name), None)
         else:
@@ -178,9 +177,7 @@ class Watch:
         self._check(side == self._home(name[1]), f"P8: a plain write of {name} on the {side}")
         self.homes.setdefault(name, []).append(State(None, write.fields))
 
-    def _mirror_write(
-        self, side: str, name: Name, before: State | None, state: State, write: Write
-    ) -> None:
+    def _mirror_write(self, side: str, name: Name, before: State | None, state: State) -> None:
         stamp = state.stamp
         assert stamp is not None
         floor = self.setting.floor()
@@ -197,7 +194,6 @@ class Watch:
             side != self._home(name[1]) or self._frozen(name[1]),
             f"P8: a mirror write changed {name} on the {side}, which is its home",
         )
-        assert isinstance(write.condition, OlderThan) or before is None
 
     def _was_at_home(self, name: Name, state: State, floor: int) -> bool:
         for had in reversed(self.homes.get(name, ())):
