@@ -50,11 +50,12 @@ class Scene:
         items: int = 3,
         colocate: int | None = 1,
         times: Times | None = None,
+        width: int = 64,
         tracing: bool = False,
         preload: bool = True,
     ) -> None:
         self.fleet = SimulatedFleet(
-            Choices.seeded(seed), colocate=colocate, times=times, tracing=tracing
+            Choices.seeded(seed), colocate=colocate, times=times, width=width, tracing=tracing
         )
         self.load = Load(self.fleet, items=items)
         if preload:

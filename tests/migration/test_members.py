@@ -163,6 +163,24 @@ def test_who_joins_beside_an_epoch_serves_under_the_newest(delay: float) -> None
         scene.no_failures()
 
 
+@pytest.mark.rule("EPO-5")
+def test_who_joins_with_an_old_look_at_control_does_not_serve_under_it() -> None:
+    with Scene(Stage.DUAL_READ, width=BUCKETS) as scene:
+        fleet = scene.fleet
+        scene.operator.verify()
+        scene.once(
+            lambda s: Fate(apply=0.001, answer=3.0) if s.process == "late" and controls(s) else None
+        )
+        late = fleet.member("late")
+        write = fleet.spawn(late, scene.load.put(late, KEY), "write")
+        fleet.pass_time(0.1)
+        turned = scene.operator.coordinator._turn(fleet.setting, BUCKETS)
+        assert fleet.do(scene.operator.member, turned).moved == BUCKETS
+        fleet.run_until(lambda: write.done, 10, "its write")
+        scene.rest()
+        scene.no_failures()
+
+
 @pytest.mark.rule("EPO-6")
 @pytest.mark.parametrize(("stage", "dial"), [(Stage.PREPARE, 0), (Stage.DUAL_READ, 50)])
 def test_who_leaves_has_drained_and_removes_its_slots_and_its_record(
@@ -238,7 +256,7 @@ def test_an_answer_that_comes_after_the_lease_ran_out_is_dropped_and_read_again(
 
 @pytest.mark.rule("EPO-7", "RCV-4")
 def test_who_was_shut_out_and_does_not_know_reads_until_its_lease_ends_and_no_longer() -> None:
-    with Scene(Stage.DUAL_READ, times=Times(lease=4.0)) as scene:
+    with Scene(Stage.DUAL_READ, times=Times(lease=7.0), width=BUCKETS) as scene:
         fleet, reader, writer = scene.fleet, scene.members[0], scene.members[1]
         scene.operator.verify()
         fleet.do(scene.operator.member, scene.operator.coordinator.fleet.barrier(within=5))

@@ -116,6 +116,7 @@ class SimulatedFleet:
         faults: what goes wrong by chance.
         collections: what the group holds.
         colocate: how many leading key fields decide the bucket.
+        width: most buckets of one dial step.
         drift: how much clocks may be fast or slow: 0.1 is 10 %.
         tracing: whether to keep a line for each event.
     """
@@ -128,10 +129,12 @@ class SimulatedFleet:
         collections: tuple[Collection, ...] = (ITEMS, TOTALS),
         colocate: int | None = 1,
         times: Times | None = None,
+        width: int = 64,
         drift: float = 0.0,
         tracing: bool = False,
     ) -> None:
         self.times = times or Times()
+        self.width = width
         self.drift = drift
         self.drivers = {SOURCE: MemoryDriver(Space()), TARGET: MemoryDriver(Space())}
         self.collections = {collection.name: collection for collection in collections}
@@ -163,7 +166,7 @@ class SimulatedFleet:
     def opened(self, name: str) -> OpenGroup:
         """The group as one process has it open."""
         count = self._names[name] = self._names.get(name, 0) + 1
-        return SimulatedGroup(
+        group = SimulatedGroup(
             self.config,
             self.collections,
             self.drivers[SOURCE],
@@ -172,6 +175,8 @@ class SimulatedFleet:
             WriteIds(f"{name}-{count}"),
             lambda driver, collection: driver.capabilities(collection),
         )
+        group.width = self.width
+        return group
 
     def member(self, name: str) -> SimulatedMember:
         """Start a process that takes part."""
