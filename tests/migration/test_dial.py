@@ -7,6 +7,7 @@ import pytest
 from polystore.conditions import If
 from polystore.errors import IllegalEdge, MigrationError, MixedHome, Unavailable
 from polystore.migration.coordinator import FREEZE_SECONDS, Coordinator
+from polystore.migration.ledger import CONTROL
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage, bucket_of, frozen_step
 from polystore.testing.simulator import REQUEST, Fate, Operator, Sent
 from polystore.testing.simulator.faults import lost, refused, unanswered
@@ -216,9 +217,11 @@ def test_an_acknowledgement_without_an_answer_counts() -> None:
 
         def rule(sent: Sent) -> Fate | None:
             nonlocal silent
-            if acknowledges(sent, "p0", epoch):
-                silent = True
-                return unanswered(sent, 0.01)
+            if acknowledges(sent, "p0", epoch) and not silent:
+                (write,) = sent.call.arguments
+                row = scene.fleet.drivers[SOURCE].native()[CONTROL.name].rows[write.key]
+                silent = row.token == write.condition.token
+                return unanswered(sent, 0.01) if silent else None
             if silent and sent.process == "p0" and sent.task == "session":
                 return refused(Unavailable("injected"))
             return None
