@@ -124,6 +124,22 @@ def test_recovery_closes_the_slots_in_both_stores() -> None:
             assert all((row.fields or {})["closed"] for row in mine)
 
 
+@pytest.mark.rule("RCV-2", "WR-2")
+@pytest.mark.parametrize("dial", [0, 100])
+def test_a_call_of_the_dead_that_lands_after_its_recovery_is_refused(dial: float) -> None:
+    with Scene(Stage.DUAL_READ, dial) as scene:
+        fleet, victim = scene.fleet, scene.members[0]
+        name = scene.name(0)
+        scene.put(victim, KEY)
+        scene.once(lambda s: held(s) if commits(s, KEY) else None)
+        fleet.spawn(victim, scene.load.put(victim, KEY), "last")
+        fleet.pass_time(0.1)
+        fleet.crash(victim)
+        fleet.run_until(lambda: _state(scene, name) == RECOVERED, 20, "its recovery")
+        assert len(fleet.network.held) == 1
+        scene.rest()  # which lets it land, and looks
+
+
 def _state(scene: Scene, name: str) -> object:
     return scene.fleet.watch.members.get(f"member/{name}", {}).get("state")
 

@@ -265,12 +265,18 @@ class SimulatedFleet:
         }
 
     def settled(self) -> bool:
-        """Whether every running member has acknowledged all, and owes nothing."""
-        return self.watch.all_acked() and all(
-            member.session.incarnation is not None
-            and not member.session.incarnation.unsettled()
-            and member.session.latch.idle((0, 256))
-            for member in self.alive()
+        """Whether all have acknowledged everything and owe nothing, and the dead are recovered."""
+        running = {m.session.incarnation.id for m in self.alive() if m.session.incarnation}
+        unburied = self.setting.stage.mirrored and self.watch.present() - running
+        return (
+            self.watch.all_acked()
+            and not unburied
+            and all(
+                member.session.incarnation is not None
+                and not member.session.incarnation.unsettled()
+                and member.session.latch.idle((0, 256))
+                for member in self.alive()
+            )
         )
 
     def differences(self) -> list[str]:

@@ -123,6 +123,14 @@ class Watch:
             for f in self.members.values()
         )
 
+    def present(self) -> set[str]:
+        """The incarnations that are not recovered."""
+        return {
+            item.removeprefix(PREFIX)
+            for item, fields in self.members.items()
+            if fields["state"] != RECOVERED
+        }
+
     # -- data ---------------------------------------------------------------------------------
 
     def _home(self, key: Key) -> str:
