@@ -15,7 +15,7 @@ from polystore.plugin.registry import default_registry
 ENGINES = ("datastore", "dynamodb")
 """Drivers whose database the demo starts by itself."""
 
-OPTIONS = {"dynamodb": "&bulk=transaction"}
+OPTIONS = {"dynamodb": "&bulk=transaction&wire=lean"}
 """What the demo adds to an engine's URL: DynamoDB Local takes bulk writes best as transactions."""
 
 

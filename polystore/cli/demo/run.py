@@ -61,7 +61,7 @@ class Plan:
     source: str = "datastore"
     target: str = "dynamodb"
     processes: int = 4
-    rate: float = 45.0
+    rate: float = 32.0
     kills: Sequence[float] = ()
 
 

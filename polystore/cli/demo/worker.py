@@ -2,11 +2,12 @@
 
 It knows nothing of the migration: it opens a store from a configuration file and uses it. Run as
 ``python -m polystore.cli.demo.worker CONFIG JOURNAL NUMBER RATE GO STOP``; it begins when the file
-GO is there and ends when STOP is.
+GO is there and ends when STOP is, or when the process that started it has ended.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
@@ -293,14 +294,15 @@ def _mark(record: Record | None) -> Mark | None:
 def main(config: str, journal: str, number: str, rate: str, go: str, stop: str) -> None:
     """Work at ``rate`` operations a second while the file ``go`` is there and ``stop`` is not."""
     data = load()
-    while not Path(go).exists():
+    parent = os.getppid()
+    while not Path(go).exists() and os.getppid() == parent:
         time.sleep(0.05)
     pause = 1 / float(rate)
     stopped = Path(stop)
     with closing(Journal(Path(journal))) as log, polystore.open(config) as store:
         worker = Worker(store, data, log, number)
         due = time.monotonic()
-        while not stopped.exists():
+        while not stopped.exists() and os.getppid() == parent:
             worker.one()
             due = max(due + pause, time.monotonic() - 10 * pause)
             time.sleep(max(due - time.monotonic(), 0))
