@@ -1,4 +1,4 @@
-"""Cleaning up: tombstones, stamps and slots are removed once nobody needs them."""
+"""Cleaning up: tombstones and slots are removed once nobody needs them; stamps may stay."""
 
 from __future__ import annotations
 
