@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import attrs
 
+from polystore.driver.options import is_loopback, timeout_of
 from polystore.errors import ConfigError
 from polystore.plugin.specs import DriverURL
 
@@ -85,7 +85,7 @@ def _emulator(place: str | None, insecure: bool) -> str | None:
         host = port = parts = None
     if not host or not port or parts is None or parts.netloc != place or "@" in place:
         raise _wrong("emulator is HOST:PORT")
-    if not insecure and not _is_loopback(host):
+    if not insecure and not is_loopback(host):
         raise _wrong(
             "an emulator gets records in plain text; one that is not on this machine needs "
             "insecure=yes, if the network is trusted"
@@ -93,20 +93,8 @@ def _emulator(place: str | None, insecure: bool) -> str | None:
     return place
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _timeout(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 600:
-        raise _wrong("timeout is a number of seconds, above 0 and at most 600")
-    return seconds
+        return timeout_of(text)
+    except ValueError as error:
+        raise _wrong(str(error)) from None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import attrs
 
+from polystore.driver.options import is_loopback, timeout_of
 from polystore.errors import ConfigError
 from polystore.plugin.specs import DriverURL
 
@@ -95,7 +95,7 @@ def _endpoint(endpoint: str | None, insecure: str) -> str | None:
         host = parts = None
     if parts is None or not host or parts.scheme not in ("http", "https"):
         raise _wrong("endpoint is http://HOST:PORT or https://HOST:PORT")
-    if parts.scheme == "http" and insecure == "no" and not _is_loopback(host):
+    if parts.scheme == "http" and insecure == "no" and not is_loopback(host):
         raise _wrong(
             "an http endpoint sends records in plain text; use https, or insecure=yes if the "
             "network is trusted"
@@ -103,20 +103,8 @@ def _endpoint(endpoint: str | None, insecure: str) -> str | None:
     return endpoint
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _timeout(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 600:
-        raise _wrong("timeout is a number of seconds, above 0 and at most 600")
-    return seconds
+        return timeout_of(text)
+    except ValueError as error:
+        raise _wrong(str(error)) from None
