@@ -14,7 +14,7 @@ from typing import TypeVar
 import attrs
 
 from polystore.driver import Refused, Segment, Stored, Unprocessed, Write
-from polystore.driver.side import Side, read_one
+from polystore.driver.side import Side
 from polystore.effects import Both, Effect, Sleep, Uniform
 from polystore.errors import (
     Contention,
@@ -27,7 +27,7 @@ from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
 from polystore.migration.ledger import Ledger
 from polystore.migration.member import Member
-from polystore.migration.mirror import mirror_write, settled
+from polystore.migration.mirror import check_refusal, mirror_write
 from polystore.migration.progress import SegmentProgress, Summary, copy_summary, segments
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
 from polystore.schema import Collection
@@ -205,20 +205,11 @@ class Copier:
             for write, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Unprocessed):
                     again.append(write)
-                elif not isinstance(outcome, Refused):
+                elif isinstance(outcome, Refused):
+                    await check_refusal(target, write, outcome)
+                else:
                     written += 1
-                elif not await self._had(target, write, outcome):
-                    raise MigrationError(
-                        f"the target holds a record of {write.collection.name} that this run did "
-                        f"not write: key {write.key!r}"
-                    )
         return written, again
-
-    async def _had(self, target: Side, write: Write, refused: Refused) -> bool:
-        if not refused.told:
-            current = await read_one(target, write.collection, write.key)
-            refused = Refused(told=True, current=current)
-        return settled(write, refused)
 
 
 async def patiently(call: Callable[[], Effect[T]]) -> T:

@@ -7,6 +7,8 @@ The commit is the linearization point of a write. A time-out is unknown, never "
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
 from polystore.driver import Check, Committed, Rejected, Stored, Write, Written
 from polystore.driver.side import Side, read_one
@@ -14,13 +16,44 @@ from polystore.effects import Now, Sleep, Uniform
 from polystore.errors import Contention, DriverError, OutcomeUnknown, Unavailable
 from polystore.identity import WriteIds
 from polystore.migration.ledger import SLOTS
-from polystore.migration.slots import Slot, SlotRecord
+from polystore.migration.slots import FREE, UNKNOWN, Pool, Slot, SlotRecord
 
 _NO_ANSWER = (OutcomeUnknown, DriverError, Unavailable, Contention)
 
 
 class Fenced(Exception):
     """The slot is closed or gone: this incarnation has been shut out; nothing was applied."""
+
+
+_NOT_APPLIED = (Fenced, Contention, Unavailable, DriverError)
+"""What :func:`commit` raises where surely nothing was applied."""
+
+
+class Holding:
+    """A busy slot in the hands of one attempt, given back in the state that it is left in.
+
+    Attributes:
+        slot: the slot.
+        state: what it is given back as: ``free``, until a commit that uses it has been sent.
+    """
+
+    def __init__(self, pool: Pool, slot: Slot) -> None:
+        self._pool = pool
+        self.slot = slot
+        self.state = FREE
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.state == UNKNOWN and isinstance(error, _NOT_APPLIED):
+            self.state = FREE
+        self._pool.give(self.slot, self.state)
 
 
 async def commit(

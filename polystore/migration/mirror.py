@@ -51,14 +51,24 @@ async def put_if_older(mirror: Side, write: Write) -> bool:
     outcome = await mirror.write(write)
     if not isinstance(outcome, Refused):
         return True
-    if not outcome.told:
+    await check_refusal(mirror, write, outcome)
+    return False
+
+
+async def check_refusal(mirror: Side, write: Write, refused: Refused) -> None:
+    """Whether the mirror refused because it has this state or a newer one; it is asked if need be.
+
+    Raises:
+        MigrationError: it holds a record that is neither older nor of this run.
+    """
+    if not refused.told:
         current = await read_one(mirror, write.collection, write.key)
-        outcome = Refused(told=True, current=current)
-    if settled(write, outcome):
-        return False
-    raise MigrationError(
-        f"the mirror holds a record of {write.collection.name} that this run did not write"
-    )
+        refused = Refused(told=True, current=current)
+    if not settled(write, refused):
+        raise MigrationError(
+            f"the mirror holds a record of {write.collection.name} that this run did not write: "
+            f"key {write.key!r}"
+        )
 
 
 async def converge(

@@ -18,7 +18,7 @@ from polystore.errors import Contention, PolystoreError
 from polystore.migration.compare import MISSING, STALE, kind_of
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
-from polystore.migration.home import Fenced, commit
+from polystore.migration.home import Fenced, Holding, commit
 from polystore.migration.member import Incarnation
 from polystore.migration.mirror import converge
 from polystore.migration.session import Session
@@ -167,20 +167,17 @@ async def _committed(
     session: Session, incarnation: Incarnation, home: str, write: Write, deadline: float
 ) -> bool:
     pool = incarnation.pools[home]
-    slot = await pool.take_by(deadline)
-    state = UNKNOWN
-    try:
-        applied = await commit(
-            session.group.sides[home], slot, session.group.ids, [write], (), deadline
-        )
-        state = OWED if applied else FREE  # the session's task converges it, should we not
+    where, ids = session.group.sides[home], session.group.ids
+    with Holding(pool, await pool.take_by(deadline)) as holding:
+        holding.state = UNKNOWN
+        try:
+            applied = await commit(where, holding.slot, ids, [write], (), deadline)
+        except Fenced:
+            session.lost(incarnation)
+            raise Contention("this process was shut out of the fleet") from None
+        # The session's task converges it, should we not.
+        holding.state = OWED if applied else FREE
         return applied
-    except Fenced:
-        state = FREE
-        session.lost(incarnation)
-        raise Contention("this process was shut out of the fleet") from None
-    finally:
-        pool.give(slot, state)
 
 
 async def settle_suspects(

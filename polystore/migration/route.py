@@ -35,17 +35,16 @@ from polystore.errors import (
     OutcomeUnknown,
     PolystoreError,
     Throttled,
-    Unavailable,
 )
 from polystore.migration.compare import differs
 from polystore.migration.group import OpenGroup
-from polystore.migration.home import Fenced, commit
+from polystore.migration.home import Fenced, Holding, commit
 from polystore.migration.latch import ALL, Ticket
 from polystore.migration.member import Incarnation
-from polystore.migration.mirror import mirror_write, put_if_older, settled
+from polystore.migration.mirror import check_refusal, mirror_write, put_if_older
 from polystore.migration.pages import merged
 from polystore.migration.session import Session
-from polystore.migration.slots import BUSY, FREE, OWED, UNKNOWN, Slot
+from polystore.migration.slots import FREE, OWED, UNKNOWN
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
 from polystore.observe.counters import ACKNOWLEDGED, MIRRORED, PENDING, WOULD_REFUSE
 from polystore.queries import Position, QueryPlan
@@ -277,9 +276,7 @@ class MigratingRoute:
     ) -> Version | None | Retry:
         """One attempt of PROTOCOL.md 4."""
         home = self.group.home(setting, key)
-        slot = await self._slot(incarnation, home, deadline)
-        state = FREE
-        try:
+        with await self._slot(incarnation, home, deadline) as holding:
             stored = await read_one(home, bound.collection, key)
             if not await self.session.live(incarnation):
                 return RETRY
@@ -287,23 +284,30 @@ class MigratingRoute:
             if decision_is_void(decision, stored):
                 return None
             write = self._made(setting, bound, key, decision, stored)
-            state = UNKNOWN
-            applied = await commit(home, slot, self.group.ids, [write], (), deadline)
-            state = FREE
-            if not applied:
-                return RETRY
-            state = OWED
-            self.session.counters.add(ACKNOWLEDGED)
-            if await self._mirrored(setting, home, [write]):
-                state = FREE
-            return version_of(write)
-        except (Fenced, Contention, Unavailable, DriverError):
-            state = FREE if state == UNKNOWN else state  # surely not applied
-            raise
-        finally:
-            incarnation.pools[home.name].give(slot, state)
+            applied = await self._applied(setting, holding, home, [write], (), deadline)
+            return version_of(write) if applied else RETRY
 
-    async def _slot(self, incarnation: Incarnation, home: Side, deadline: float) -> Slot:
+    async def _applied(
+        self,
+        setting: Setting,
+        holding: Holding,
+        home: Side,
+        writes: Sequence[Write],
+        checks: Sequence[Check],
+        deadline: float,
+    ) -> bool:
+        """Commit at home, then mirror; whether it was applied. ``False``: a token was lost."""
+        holding.state = UNKNOWN
+        if not await commit(home, holding.slot, self.group.ids, writes, checks, deadline):
+            holding.state = FREE
+            return False
+        holding.state = OWED
+        self.session.counters.add(ACKNOWLEDGED, len(writes))
+        if await self._mirrored(setting, home, writes):
+            holding.state = FREE
+        return True
+
+    async def _slot(self, incarnation: Incarnation, home: Side, deadline: float) -> Holding:
         pool = incarnation.pools[home.name]
         slot = pool.take()
         if slot is None:
@@ -312,8 +316,7 @@ class MigratingRoute:
             except PolystoreError:  # one may come free all the same
                 self.session.counters.add("slots_postponed")
             slot = await pool.take_by(deadline)
-        assert slot.state == BUSY
-        return slot
+        return Holding(pool, slot)
 
     def _made(
         self,
@@ -347,8 +350,8 @@ class MigratingRoute:
             else:
                 outcomes = await mirror.write_many(ready)
                 for write, outcome in zip(ready, outcomes, strict=True):
-                    if isinstance(outcome, Refused) and not settled(write, outcome):
-                        await put_if_older(mirror, write)
+                    if isinstance(outcome, Refused):
+                        await check_refusal(mirror, write, outcome)
                     elif isinstance(outcome, Unprocessed):
                         raise outcome.error
         except PolystoreError:
@@ -453,24 +456,11 @@ class MigratingRoute:
             if (b.collection.name, k) not in written
         ]
         check_width([p for p, _ in writes], made, len(checks), spare=1)
-        slot = await self._slot(incarnation, home, deadline)
-        state = UNKNOWN
-        try:
-            applied = await commit(home, slot, self.group.ids, made, checks, deadline)
-            state = FREE
-            if not applied:
+        with await self._slot(incarnation, home, deadline) as holding:
+            if not await self._applied(setting, holding, home, made, checks, deadline):
                 raise Conflict("something that the transaction read has changed")
-            state = OWED
-            self.session.counters.add(ACKNOWLEDGED, len(made))
-            if await self._mirrored(setting, home, made):
-                state = FREE
-            versions = {(w.collection.name, w.key): version_of(w) for w in made}
-            return [versions.get((b.collection.name, k)) for (b, k), _ in writes]
-        except (Fenced, Contention, Unavailable, DriverError):
-            state = FREE if state == UNKNOWN else state  # surely not applied
-            raise
-        finally:
-            incarnation.pools[home.name].give(slot, state)
+        versions = {(w.collection.name, w.key): version_of(w) for w in made}
+        return [versions.get((b.collection.name, k)) for (b, k), _ in writes]
 
     async def _all_made(
         self,

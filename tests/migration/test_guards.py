@@ -216,7 +216,7 @@ GUARDS = {
         seed=1,
         removed=lambda: [
             (backfill, "mirror_write", _mirror_write_if(NOTHING)),
-            (backfill, "settled", lambda *_: True),
+            (backfill, "check_refusal", _nothing),
         ],
         plan=COPY,
     ),
