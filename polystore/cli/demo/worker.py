@@ -50,7 +50,6 @@ class Worker:
         self._mine: dict[Key, Mark] = {}
         self._city_keys = list(data.cities)
         self._small = [c for c, cities in data.by_country.items() if len(cities) <= 12]
-        self._sums: dict[int, int] = {}
         self._turn: list[Callable[[], None]] = []
 
     def one(self) -> None:
