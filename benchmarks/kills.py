@@ -25,12 +25,13 @@ from typing import Any
 
 import polystore
 import polystore_engines
-from polystore.cli.demo.dataset import COLLECTIONS, Dataset, load
+from polystore.cli.demo.dataset import Dataset, load
+from polystore.cli.demo.declared import GROUP, everything, write_config
 from polystore.cli.demo.journal import Entry, Journal, entries
 from polystore.cli.demo.judge import judge
 from polystore.cli.demo.worker import Worker
 from polystore.cli.place import opened
-from polystore.driver import Driver, Segment, Stored, Write
+from polystore.driver import Driver, Stored, Write
 from polystore.membership import Membership
 from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator, Request
@@ -55,10 +56,10 @@ def kills(pair: tuple[str, str], at_least: int = 20) -> dict[str, Any]:
         at_least: processes to be killed.
     """
     with tempfile.TemporaryDirectory() as name, _urls(pair, Path(name)) as places:
-        config = _configured(Path(name), places)
+        config = write_config(Path(name) / "kills.toml", *places, TIMES)
         with polystore.open(config, check=False) as store:
             store.create()
-        with opened(config, "geo") as member:
+        with opened(config, GROUP) as member:
             return _Run(config, Path(name), member, at_least).result()
 
 
@@ -75,26 +76,7 @@ def _urls(pair: tuple[str, str], folder: Path) -> Iterator[tuple[str, str]]:
         yield source, target
 
 
-def _configured(folder: Path, places: tuple[str, str]) -> Path:
-    lines = [
-        "timeout = 15.0",
-        "[groups.geo]",
-        f"collections = {json.dumps(list(COLLECTIONS))}",
-        f'source = "{places[0]}"',
-        f'target = "{places[1]}"',
-        "colocate = 1",
-        "lease = 1.0",
-        "poll = 0.3",
-        "call_timeout = 2.0",
-        "quarantine = 4.0",
-    ]
-    for name, declared in COLLECTIONS.items():
-        indexes = json.dumps(declared.get("indexes", {})).replace(":", " =").replace('"by', '"by')
-        lines += [f"[collections.{name}]", f"key = {json.dumps(declared['key'])}"]
-        lines += [f"indexes = {indexes}"] if "indexes" in declared else []
-    config = folder / "kills.toml"
-    config.write_text("\n".join(lines) + "\n")
-    return config
+TIMES = {"lease": 1.0, "poll": 0.3, "call_timeout": 2.0, "quarantine": 4.0}
 
 
 class _Run:
@@ -204,16 +186,11 @@ class _Run:
 
 
 def _scan(driver: Driver, member: Membership) -> dict[tuple[str, Key], Stored]:
-    found = {}
-    for name, collection in member.group.collections.items():
-        cursor: str | None = None
-        while True:
-            page = driver.scan(collection, Segment(), cursor, 1000)
-            found.update({(name, stored.key): stored for stored in page.records})
-            cursor = page.cursor
-            if cursor is None:
-                break
-    return found
+    return {
+        (name, stored.key): stored
+        for name, collection in member.group.collections.items()
+        for stored in everything(driver, collection)
+    }
 
 
 def _different(member: Membership, setting: Setting) -> int:
@@ -282,7 +259,7 @@ def be_worker(config: str, journal: str, number: str, stop: str) -> None:
     """Work until killed, or until the file ``stop`` is there."""
     data: Dataset = load(CITIES)
     with polystore.open(config) as store:
-        _doomed(store._databases.member("geo"), number)
+        _doomed(store._databases.member(GROUP), number)
         worker = Worker(store, data, Journal(Path(journal)), number)
         while not Path(stop).exists():
             worker.one()

@@ -16,13 +16,14 @@ from typing import Any
 import attrs
 
 from polystore.cli.demo.crew import KINDS, Crew
-from polystore.cli.demo.dataset import COLLECTIONS, Dataset, load
+from polystore.cli.demo.dataset import Dataset, load
+from polystore.cli.demo.declared import GROUP, everything, write_config
 from polystore.cli.demo.journal import Entry
 from polystore.cli.demo.judge import EXPECTED, Findings, judge
 from polystore.cli.demo.places import Place, places
 from polystore.cli.output import Output
 from polystore.cli.place import joined, opened
-from polystore.driver import Driver, Segment, Unprocessed, Write
+from polystore.driver import Driver, Unprocessed, Write
 from polystore.errors import MigrationError
 from polystore.membership import Membership
 from polystore.migration.coordinator import Coordinator, Request
@@ -32,11 +33,9 @@ from polystore.migration.ledger import SLOTS
 from polystore.migration.progress import copy_summary
 from polystore.migration.stages import TARGET, Setting
 from polystore.migration.verify import Verified, Verifier
-from polystore.plugin.registry import default_registry
 from polystore.runner import SyncRunner
 from polystore.values import Fields, Key
 
-GROUP = "geo"
 OPERATIONS = 520
 """Operations that are waited for in each stage and dial step: 500 and some (DEMO-3)."""
 
@@ -120,29 +119,8 @@ class Demo:
 
     def _configured(self, sides: tuple[Place, Place]) -> Path:
         """The configuration file that the application processes open."""
-        installed = default_registry().names()
-        lines = [
-            "timeout = 15.0",
-            f"[groups.{GROUP}]",
-            f"collections = {list(COLLECTIONS)!r}",
-            f'source = "{sides[0].url}"',
-            f'target = "{sides[1].url}"',
-            "colocate = 1",
-            f"lease = {WAIT_LEASE}",
-            "poll = 0.5",
-            "call_timeout = 3.0",
-            "quarantine = 6.0",
-        ]
-        for name, declared in COLLECTIONS.items():
-            lines += [f"[collections.{name}]", f"key = {declared['key']!r}"]
-            lines += [f"[collections.{name}.indexes]"] if "indexes" in declared else []
-            lines += [f"{i} = {fields!r}" for i, fields in declared.get("indexes", {}).items()]
-            if "datastore" in installed:
-                path = declared["datastore"]["path"]
-                lines += [f"[collections.{name}.datastore]", f'path = "{path}"']
-        config = self.folder / "polystore.toml"
-        config.write_text("\n".join(lines).replace("'", '"') + "\n")
-        return config
+        times = {"lease": WAIT_LEASE, "poll": 0.5, "call_timeout": 3.0, "quarantine": 6.0}
+        return write_config(self.folder / "polystore.toml", sides[0].url, sides[1].url, times)
 
     def _create(self, config: Path) -> None:
         import polystore
@@ -343,17 +321,11 @@ def _everything(driver: Driver, group: OpenGroup) -> tuple[dict[str, dict[Key, F
     leftovers = 0
     for collection in (*group.collections.values(), SLOTS):
         records: dict[Key, Fields] = {}
-        cursor: str | None = None
-        while True:
-            page = driver.scan(collection, Segment(), cursor, 1000)
-            for stored in page.records:
-                if stored.fields is None or collection is SLOTS:
-                    leftovers += 1
-                else:
-                    records[stored.key] = stored.fields
-            cursor = page.cursor
-            if cursor is None:
-                break
+        for stored in everything(driver, collection):
+            if stored.fields is None or collection is SLOTS:
+                leftovers += 1
+            else:
+                records[stored.key] = stored.fields
         found[collection.name] = records
     found.pop(SLOTS.name)
     return found, leftovers
