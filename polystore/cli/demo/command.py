@@ -26,7 +26,10 @@ def _shares(_context: object, _option: object, text: str) -> tuple[float, ...]:
 @click.option("--target", default="dynamodb", show_default=True, help="A driver's name, or a URL.")
 @click.option("--processes", default=4, show_default=True, type=click.IntRange(1, 64))
 @click.option(
-    "--rate", default=32.0, show_default=True, help="Operations a second of each process."
+    "--rate",
+    default=12.0,
+    show_default=True,
+    help="Operations a second of each process while a stage is being entered; then it hurries.",
 )
 @click.option("--kill-backfill", "kills", default="", callback=_shares, metavar="30,70",
               help="Kill the copy at these shares, in %, and resume it.")  # fmt: skip

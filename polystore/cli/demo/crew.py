@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import time
@@ -9,8 +10,12 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from polystore.cli.demo.dataset import Dataset
 from polystore.cli.demo.journal import Entry, Reader, entries
 from polystore.errors import MigrationError
+
+DATA = "data.pickle"
+"""The data set, as the processes read it."""
 
 KINDS = ("get", "get_many", "query", "put", "insert", "update", "delete", "transaction")
 """Kinds of operations; each stage sees enough of each."""
@@ -21,14 +26,19 @@ class Crew:
 
     Args:
         config: the configuration file that they open.
-        folder: where their journals and what they print go.
+        folder: where their journals, what they print and the signs to them go.
+        data: what is loaded; they get a copy, which is read faster than its package.
         processes: how many.
-        rate: operations a second of each.
+        rate: operations a second of each, except where they hurry.
     """
 
-    def __init__(self, config: Path, folder: Path, processes: int, rate: float) -> None:
+    def __init__(
+        self, config: Path, folder: Path, data: Dataset, processes: int, rate: float
+    ) -> None:
         self._folder = folder
-        self._go, self._stop = folder / "go", folder / "stop"
+        with (folder / DATA).open("wb") as file:
+            pickle.dump(data, file)
+        self._go, self._hurry, self._stop = (folder / sign for sign in ("go", "hurry", "stop"))
         self._readers: dict[Path, Reader] = {}
         self._kinds: dict[tuple[Path, int], str] = {}
         self._processes = [self._started(config, f"p{number}", rate) for number in range(processes)]
@@ -39,13 +49,13 @@ class Crew:
         self._readers[journal] = Reader(journal)
         command = [
             sys.executable, "-m", "polystore.cli.demo.worker",
-            str(config), str(journal), name, str(rate), str(self._go), str(self._stop),
+            str(config), str(self._folder), name, str(rate),
         ]  # fmt: skip
         with (self._folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
     def go(self) -> None:
-        """Have all begin; until then they only load what they need."""
+        """Have all begin; until then they are only open."""
         self._go.touch()
 
     def counted(self) -> Counter[str]:
@@ -62,17 +72,19 @@ class Crew:
         return found
 
     def work_until(self, counts: Counter[str], least: Mapping[str, int], total: int) -> None:
-        """Wait until enough operations of each kind have ended; adds to ``counts``.
+        """Have them hurry until enough operations of each kind have ended; adds to ``counts``.
 
         Raises:
             MigrationError: an application process has died.
         """
+        self._hurry.touch()
         while True:
             counts.update(self.counted())
             if counts.total() >= total and all(counts[k] >= n for k, n in least.items()):
-                return
+                break
             self.check()
             time.sleep(0.1)
+        self._hurry.unlink()
 
     def check(self) -> None:
         """Whether all still live. Raises MigrationError with the end of what a dead one printed."""

@@ -42,6 +42,9 @@ OPERATIONS = 520
 OF_EACH_KIND = dict.fromkeys(KINDS, 52)
 """And of each kind: 50, and some that may have ended just before the stage began."""
 
+LOOK_SECONDS = 0.4
+"""How often the progress of the copy is looked up."""
+
 WAIT_LEASE = 2.0
 """Lease of the demo in seconds: shorter than the default 5, so that a death is noticed sooner."""
 
@@ -53,14 +56,14 @@ class Plan:
     Attributes:
         source, target: names of drivers, or URLs.
         processes: application processes.
-        rate: operations a second of each.
+        rate: operations a second of each while a stage is being entered; then they hurry.
         kills: shares of the copy, in %, at which the backfill is killed and started again.
     """
 
     source: str = "datastore"
     target: str = "dynamodb"
     processes: int = 4
-    rate: float = 32.0
+    rate: float = 12.0
     kills: Sequence[float] = ()
 
 
@@ -148,7 +151,7 @@ class Demo:
     def _moved(
         self, config: Path, member: Membership, data: Dataset
     ) -> tuple[list[Entry], dict[str, dict[Key, Fields]], int]:
-        crew = Crew(config, self.folder, self.plan.processes, self.plan.rate)
+        crew = Crew(config, self.folder, data, self.plan.processes, self.plan.rate)
         try:
             self._fill(member.group, data)
             crew.go()
@@ -232,7 +235,7 @@ class Demo:
         with log.open("ab") as printed:
             process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            time.sleep(0.2)
+            time.sleep(LOOK_SECONDS)
             now = self._scanned(group)
             advance(now - seen)
             seen = now

@@ -1,13 +1,14 @@
 """One application process of the demo: it reads, writes, deletes, queries and transacts.
 
 It knows nothing of the migration: it opens a store from a configuration file and uses it. Run as
-``python -m polystore.cli.demo.worker CONFIG JOURNAL NUMBER RATE GO STOP``; it begins when the file
-GO is there and ends when STOP is, or when the process that started it has ended.
+``python -m polystore.cli.demo.worker CONFIG FOLDER NAME RATE``; its journal and the signs that it
+is given are files of FOLDER. It also ends when the process that started it has.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import sys
 import time
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import polystore
 from polystore import AlreadyExists, If, Increment, PolystoreError, Record, Set, Transaction
-from polystore.cli.demo.dataset import SHARED, Dataset, load
+from polystore.cli.demo.crew import DATA
+from polystore.cli.demo.dataset import SHARED, Dataset
 from polystore.cli.demo.journal import Journal, Mark, Touch
 from polystore.cli.demo.judge import LOADED
 from polystore.values import Fields, Key
@@ -290,20 +292,25 @@ def _mark(record: Record | None) -> Mark | None:
     return mark
 
 
-def main(config: str, journal: str, number: str, rate: str, go: str, stop: str) -> None:
-    """Work at ``rate`` operations a second while the file ``go`` is there and ``stop`` is not."""
-    data = load()
+def main(config: str, folder: str, name: str, rate: str) -> None:
+    """Work from the sign ``go`` to the sign ``stop``.
+
+    At ``rate`` operations a second; as fast as the databases answer where ``hurry`` is there.
+    """
+    go, hurry, stop = (Path(folder) / sign for sign in ("go", "hurry", "stop"))
     parent = os.getppid()
-    while not Path(go).exists() and os.getppid() == parent:
-        time.sleep(0.05)
     pause = 1 / float(rate)
-    stopped = Path(stop)
-    with closing(Journal(Path(journal))) as log, polystore.open(config) as store:
-        worker = Worker(store, data, log, number)
+    with (Path(folder) / DATA).open("rb") as file:
+        data: Dataset = pickle.load(file)  # noqa: S301 - written by the demo that started us
+    journal = Path(folder) / f"{name}.journal"
+    with closing(Journal(journal)) as log, polystore.open(config) as store:
+        worker = Worker(store, data, log, name)
+        while not go.exists() and os.getppid() == parent:
+            time.sleep(0.05)
         due = time.monotonic()
-        while not stopped.exists() and os.getppid() == parent:
+        while not stop.exists() and os.getppid() == parent:
             worker.one()
-            due = max(due + pause, time.monotonic() - 10 * pause)
+            due = time.monotonic() if hurry.exists() else max(due, time.monotonic() - 1) + pause
             time.sleep(max(due - time.monotonic(), 0))
 
 
