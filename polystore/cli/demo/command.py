@@ -27,7 +27,7 @@ def _shares(_context: object, _option: object, text: str) -> tuple[float, ...]:
 @click.option("--processes", default=4, show_default=True, type=click.IntRange(1, 64))
 @click.option(
     "--rate",
-    default=12.0,
+    default=8.0,
     show_default=True,
     help="Operations a second of each process while a stage is being entered; then it hurries.",
 )

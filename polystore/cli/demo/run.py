@@ -63,7 +63,7 @@ class Plan:
     source: str = "datastore"
     target: str = "dynamodb"
     processes: int = 4
-    rate: float = 12.0
+    rate: float = 8.0
     kills: Sequence[float] = ()
 
 
