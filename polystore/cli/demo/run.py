@@ -228,7 +228,7 @@ class Demo:
         pages = self.folder / "pages.log"
         command = [
             sys.executable, "-m", "polystore.cli", "migrate", "backfill", "--config", str(config),
-            "--json", "--log", str(pages), "--page", "400",
+            "--json", "--log", str(pages), "--page", "300",
         ]  # fmt: skip
         seen = self._scanned(group)
         log = self.folder / "backfill.log"
