@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 TCP_LISTEN = "0A"
@@ -49,9 +50,8 @@ def _listening_inodes(pid: int, port: int) -> set[str]:
 def _open_files(pid: int) -> set[str]:
     """What the descriptors of a process point to; empty once it has ended."""
     targets = set()
-    try:
-        for link in os.scandir(f"/proc/{pid}/fd"):
-            targets.add(os.readlink(link.path))  # noqa: PTH115 - scandir gives paths as text
-    except OSError:  # a descriptor was closed, or the process ended, while we looked
-        pass
+    with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as links:
+        for link in links:
+            with suppress(OSError):  # this one was closed while we looked
+                targets.add(os.readlink(link.path))  # noqa: PTH115 - scandir gives paths as text
     return targets
