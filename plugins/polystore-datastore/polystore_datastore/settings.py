@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from polystore.driver.options import is_loopback, timeout_of
+from polystore.driver.options import is_loopback, timeout_of, wrong_url
 from polystore.errors import ConfigError
 from polystore.plugin.specs import DriverURL
 
@@ -66,12 +66,12 @@ def settings_of(url: DriverURL) -> Settings:
         database=database,
         namespace=namespace,
         emulator=_emulator(options.get("emulator") or os.environ.get(EMULATOR), insecure == "yes"),
-        timeout=_timeout(options.get("timeout", "5")),
+        timeout=timeout_of("datastore", options.get("timeout", "5")),
     )
 
 
 def _wrong(problem: str) -> ConfigError:
-    return ConfigError(f"datastore URL: {problem}", driver="datastore")
+    return wrong_url("datastore", problem)
 
 
 def _emulator(place: str | None, insecure: bool) -> str | None:
@@ -91,10 +91,3 @@ def _emulator(place: str | None, insecure: bool) -> str | None:
             "insecure=yes, if the network is trusted"
         )
     return place
-
-
-def _timeout(text: str) -> float:
-    try:
-        return timeout_of(text)
-    except ValueError as error:
-        raise _wrong(str(error)) from None

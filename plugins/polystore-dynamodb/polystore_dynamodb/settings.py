@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from polystore.driver.options import is_loopback, timeout_of
+from polystore.driver.options import is_loopback, timeout_of, wrong_url
 from polystore.errors import ConfigError
 from polystore.plugin.specs import DriverURL
 
@@ -65,13 +65,13 @@ def settings_of(url: DriverURL) -> Settings:
         endpoint=_endpoint(options.get("endpoint"), options.get("insecure", "no")),
         prefix=options.get("prefix", ""),
         bulk=options.get("bulk", "single"),
-        timeout=_timeout(options.get("timeout", "5")),
+        timeout=timeout_of("dynamodb", options.get("timeout", "5")),
         wire=options.get("wire", "boto3"),
     )
 
 
 def _wrong(problem: str) -> ConfigError:
-    return ConfigError(f"dynamodb URL: {problem}", driver="dynamodb")
+    return wrong_url("dynamodb", problem)
 
 
 def _refuse_credentials(url: DriverURL) -> None:
@@ -101,10 +101,3 @@ def _endpoint(endpoint: str | None, insecure: str) -> str | None:
             "network is trusted"
         )
     return endpoint
-
-
-def _timeout(text: str) -> float:
-    try:
-        return timeout_of(text)
-    except ValueError as error:
-        raise _wrong(str(error)) from None
