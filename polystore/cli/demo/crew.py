@@ -17,8 +17,16 @@ from polystore.errors import MigrationError
 DATA = "data.pickle"
 """The data set, as the processes read it."""
 
+SIGNS = ("go", "hurry", "stop")
+"""Files by which the processes are told what to do."""
+
 KINDS = ("get", "get_many", "query", "put", "insert", "update", "delete", "transaction")
 """Kinds of operations; each stage sees enough of each."""
+
+
+def journal_of(folder: Path, name: str) -> Path:
+    """The journal of one process."""
+    return folder / f"{name}.journal"
 
 
 class Crew:
@@ -38,13 +46,13 @@ class Crew:
         self._folder = folder
         with (folder / DATA).open("wb") as file:
             pickle.dump(data, file)
-        self._go, self._hurry, self._stop = (folder / sign for sign in ("go", "hurry", "stop"))
+        self._go, self._hurry, self._stop = (folder / sign for sign in SIGNS)
         self._readers: dict[Path, Reader] = {}
         self._kinds: dict[tuple[Path, int], str] = {}
         self._processes = [self._started(config, f"p{number}", rate) for number in range(processes)]
 
     def _started(self, config: Path, name: str, rate: float) -> subprocess.Popen[bytes]:
-        journal = self._folder / f"{name}.journal"
+        journal = journal_of(self._folder, name)
         journal.touch()
         self._readers[journal] = Reader(journal)
         command = [

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -235,15 +235,16 @@ class Demo:
         with log.open("ab") as printed:
             process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            time.sleep(LOOK_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_SECONDS)
             now = self._scanned(group)
             advance(now - seen)
             seen = now
-            if seen >= kill_at:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                self.copies.append(f"killed at {seen} records")
-                return False
+            if seen >= kill_at and process.poll() is None:
+                process.kill()
+                if process.wait() == -signal.SIGKILL:
+                    self.copies.append(f"killed at {seen} records")
+                    return False
         if process.returncode != 0:
             raise MigrationError(f"the backfill failed:\n{log.read_text()[-2000:]}")
         return True

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polystore
 from polystore import AlreadyExists, If, Increment, PolystoreError, Record, Set, Transaction
-from polystore.cli.demo.crew import DATA
+from polystore.cli.demo.crew import DATA, SIGNS, journal_of
 from polystore.cli.demo.dataset import SHARED, Dataset
 from polystore.cli.demo.journal import Journal, Mark, Touch
 from polystore.cli.demo.judge import LOADED
@@ -297,12 +297,12 @@ def main(config: str, folder: str, name: str, rate: str) -> None:
 
     At ``rate`` operations a second; as fast as the databases answer where ``hurry`` is there.
     """
-    go, hurry, stop = (Path(folder) / sign for sign in ("go", "hurry", "stop"))
+    go, hurry, stop = (Path(folder) / sign for sign in SIGNS)
     parent = os.getppid()
     pause = 1 / float(rate)
     with (Path(folder) / DATA).open("rb") as file:
         data: Dataset = pickle.load(file)  # noqa: S301 - written by the demo that started us
-    journal = Path(folder) / f"{name}.journal"
+    journal = journal_of(Path(folder), name)
     with closing(Journal(journal)) as log, polystore.open(config) as store:
         worker = Worker(store, data, log, name)
         while not go.exists() and os.getppid() == parent:
