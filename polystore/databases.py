@@ -26,7 +26,7 @@ from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.stages import SOURCE, TARGET, Setting
 from polystore.operations import Access
 from polystore.plugin.registry import Registry
-from polystore.route.bound import Bound, Opened
+from polystore.route.bound import Bound
 from polystore.route.direct import Direct
 from polystore.route.plain import PlainRoute
 from polystore.runner import SyncRunner, perform
@@ -117,14 +117,14 @@ class Databases:
                 lambda: member.bound(collection.name),
                 lambda: self._enter(member),
             )
-        side = Side(DATABASE, self._plain_driver())
-        bound = Bound(collection, (Opened(side, self._promised(side.driver, collection)),))
+        side = self._plain_side()
+        bound = Bound(collection, (side,))
         route = PlainRoute(side, self._ids)
         return Access(collection, "the store's url", route, lambda: bound, self._check_open)
 
-    def _plain_driver(self) -> Driver:
+    def _plain_side(self) -> Side:
         assert self.config.url is not None  # Config checks it
-        return self.driver(self.config.url)
+        return Side(DATABASE, self.driver(self.config.url), self._promised)
 
     # -- using --------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class Databases:
     def _places(self, collection: Collection) -> Iterator[Lying]:
         group = self.config.group_of(collection.name)
         if group is None:
-            yield Lying(collection, Side(DATABASE, self._plain_driver()))
+            yield Lying(collection, self._plain_side())
             return
         for side in self._members[group.name].group.sides.values():
             yield Lying(collection, side)

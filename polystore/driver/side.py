@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
+from polystore.capabilities import Capabilities
 from polystore.driver.contract import (
     Check,
     Committed,
@@ -27,15 +29,43 @@ from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Key
 
+Promised: TypeAlias = Callable[[Driver, Collection], Capabilities]
+"""What a driver promises for a collection, lowered by the plugins that know its endpoint."""
+
+
+def declared(driver: Driver, collection: Collection) -> Capabilities:
+    """What a driver promises by itself: where no plugin is to be asked."""
+    return driver.capabilities(collection)
+
 
 class Side:
-    """One of the databases in play: ``name`` is ``source``, ``target`` or ``control``."""
+    """One of the databases in play.
 
-    __slots__ = ("driver", "name")
+    Args:
+        name: ``source``, ``target`` or ``control``.
+        driver: the open database.
+        promised: what it promises. Nothing but this is ever asked for a driver's capabilities:
+            what a plugin lowered holds everywhere.
+    """
 
-    def __init__(self, name: str, driver: Driver) -> None:
+    __slots__ = ("_known", "_promised", "driver", "name")
+
+    def __init__(self, name: str, driver: Driver, promised: Promised) -> None:
         self.name = name
         self.driver = driver
+        self._promised = promised
+        self._known: dict[str, Capabilities] = {}
+
+    def capabilities(self, collection: Collection) -> Capabilities:
+        """What this side promises for a collection: asked once, then known. No call.
+
+        Raises:
+            ConfigError: the collection's placement cannot be used.
+        """
+        known = self._known.get(collection.name)
+        if known is None:
+            known = self._known[collection.name] = self._promised(self.driver, collection)
+        return known
 
     def read(
         self,
@@ -99,7 +129,7 @@ async def read_all(
     Raises:
         Throttled: keys stay unprocessed although each round gets to fewer of them.
     """
-    limit = side.driver.capabilities(collection).batches.read_keys
+    limit = side.capabilities(collection).batches.read_keys
     size = limit.most if limit else len(keys) or 1
     found: list[Stored | None] = []
     for start in range(0, len(keys), size):

@@ -189,9 +189,7 @@ class Copier:
 
     async def _sent(self, target: Side, writes: Sequence[Write]) -> tuple[int, list[Write]]:
         """Send writes once: how many were written, and which have to be sent again."""
-        limit = (
-            target.driver.capabilities(writes[0].collection).batches.write_items if writes else None
-        )
+        limit = target.capabilities(writes[0].collection).batches.write_items if writes else None
         size = limit.most if limit else max(len(writes), 1)
         written = 0
         again: list[Write] = []

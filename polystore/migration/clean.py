@@ -39,7 +39,7 @@ async def sweep(group: OpenGroup, side: Side) -> Swept:
 async def _sweep(side: Side, collection: Collection, doomed: Callable[[Stored], bool]) -> int:
     removed = 0
     cursor: str | None = None
-    limit = side.driver.capabilities(collection).batches.write_items
+    limit = side.capabilities(collection).batches.write_items
     size = limit.most if limit else PAGE
     while True:
         page = await side.scan(collection, Segment(), cursor, PAGE)

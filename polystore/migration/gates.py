@@ -49,7 +49,7 @@ async def homes_able(at: Situation) -> Gate:
     problems = []
     for side in at.group.sides.values():
         for collection in (*at.group.collections.values(), SLOTS):
-            promised = side.driver.capabilities(collection)
+            promised = side.capabilities(collection)
             if (
                 promised.reads.point is not Freshness.STRONG
                 or promised.transactions.scope is not Scope.STORE
@@ -62,7 +62,7 @@ async def homes_able(at: Situation) -> Gate:
 
 async def control_able(at: Situation) -> Gate:
     """The control store has strong reads and conditional writes."""
-    promised = at.group.ledger.side.driver.capabilities(CONTROL)
+    promised = at.group.ledger.side.capabilities(CONTROL)
     able = promised.reads.point is Freshness.STRONG and "unchanged" in promised.writes.conditions
     return Gate("control-able", able, "the control store needs strong reads and conditions")
 

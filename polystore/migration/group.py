@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import attrs
 
-from polystore.capabilities import Capabilities
 from polystore.config import Group
 from polystore.driver import Driver
-from polystore.driver.side import Side
+from polystore.driver.side import Promised, Side
 from polystore.errors import ConfigError
 from polystore.identity import WriteIds
 from polystore.migration.ledger import Ledger
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, bucket_of
-from polystore.route.bound import Bound, Opened
+from polystore.route.bound import Bound
 from polystore.schema import Collection
 from polystore.values import Key
 
@@ -56,20 +55,19 @@ class OpenGroup:
         target: Driver,
         control: Driver,
         ids: WriteIds,
-        promised: Callable[[Driver, Collection], Capabilities],
+        promised: Promised,
     ) -> None:
         self.config = config
-        self.promised = promised
         self.collections = MappingProxyType(dict(collections))
-        self.sides = MappingProxyType({SOURCE: Side(SOURCE, source), TARGET: Side(TARGET, target)})
+        self.sides = MappingProxyType(
+            {SOURCE: Side(SOURCE, source, promised), TARGET: Side(TARGET, target, promised)}
+        )
         self.ids = ids
-        self.ledger = Ledger(Side("control", control), config.name, ids)
+        self.ledger = Ledger(Side("control", control, promised), config.name, ids)
         self.bounds = {name: self._bounds(c) for name, c in self.collections.items()}
 
     def _bounds(self, collection: Collection) -> Bounds:
-        source, target = (
-            Opened(side, self.promised(side.driver, collection)) for side in self.sides.values()
-        )
+        source, target = self.sides.values()
         return Bounds(
             Bound(collection, (source,)),
             Bound(collection, (source, target)),

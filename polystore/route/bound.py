@@ -17,14 +17,6 @@ from polystore.schema import Collection
 from polystore.values import Fields, Key, KeyPart, checked_fields, depth, digest
 
 
-@attrs.frozen(eq=False)
-class Opened:
-    """A collection on one side, with what that side promises for it."""
-
-    side: Side
-    capabilities: Capabilities
-
-
 class Bound:
     """A collection and the sides that are in play for it; checks what goes to them.
 
@@ -41,11 +33,11 @@ class Bound:
         "collection",
     )
 
-    def __init__(self, collection: Collection, sides: Sequence[Opened]) -> None:
+    def __init__(self, collection: Collection, sides: Sequence[Side]) -> None:
         self.collection = collection
-        met = sides[0].capabilities
+        met = sides[0].capabilities(collection)
         for other in sides[1:]:
-            met = met & other.capabilities
+            met = met & other.capabilities(collection)
         self.capabilities = met
         self._types: tuple[Any, ...] = tuple(field.type for field in collection.key)
         keys = met.keys
@@ -57,7 +49,7 @@ class Bound:
         )
         # Without ints, which have bounds; what else a part may be is then soon told.
         self._plain_keys = not self._strict_keys and int not in self._types
-        self._limited = tuple(s for s in sides if _has_limits(s.capabilities))
+        self._limited = tuple(s for s in sides if _has_limits(s.capabilities(collection)))
 
     def check_key(self, parts: tuple[Any, ...]) -> Key:
         """``parts`` as a key that every side in play can hold.
@@ -124,9 +116,9 @@ class Bound:
         if self._strict_keys:
             for name, part in zip(self.collection.key_names, write.key, strict=True):
                 self._check_part(name, part)
-        for opened in self._limited:
-            _check_sizes(opened, write)
-            _check_depth(opened, write)
+        for side in self._limited:
+            _check_sizes(side, write)
+            _check_depth(side, write)
 
     def check_atomic(self, items: int, spare: int, writes: Sequence[Write]) -> None:
         """Whether a commit of so many records fits every side in play.
@@ -149,11 +141,11 @@ class Bound:
         if promised.items and items + spare > promised.items.most:
             usable = attrs.evolve(promised.items, most=promised.items.most - spare)
             raise _exceeded(usable, items, "the transaction", name, None, None)
-        for opened in self._limited:
-            most = opened.capabilities.transactions.size
-            size = sum(opened.side.driver.measure(write).record for write in writes) if most else 0
+        for side in self._limited:
+            most = side.capabilities(self.collection).transactions.size
+            size = sum(side.driver.measure(write).record for write in writes) if most else 0
             if most and size > most.most:
-                raise _exceeded(most, size, "the transaction", name, None, opened.side.driver.name)
+                raise _exceeded(most, size, "the transaction", name, None, side.driver.name)
 
 
 def shown(key: Key, fields: Fields, write_id: str | None) -> Record:
@@ -166,9 +158,9 @@ def _has_limits(capabilities: Capabilities) -> bool:
     return any((capabilities.records.size, keys.partition, keys.sort, capabilities.indexes.value))
 
 
-def _check_sizes(opened: Opened, write: Write) -> None:
-    sizes = opened.side.driver.measure(write)
-    promised = opened.capabilities
+def _check_sizes(side: Side, write: Write) -> None:
+    sizes = side.driver.measure(write)
+    promised = side.capabilities(write.collection)
     for limit, size, what in (
         (promised.records.size, sizes.record, "the record"),
         (promised.keys.partition, sizes.partition, "the partition part of the key"),
@@ -176,15 +168,14 @@ def _check_sizes(opened: Opened, write: Write) -> None:
         (promised.indexes.value, sizes.indexed, "an indexed value"),
     ):
         if limit is not None and size > limit.most:
-            driver = opened.side.driver.name
-            raise _exceeded(limit, size, what, write.collection.name, write.key, driver)
+            raise _exceeded(limit, size, what, write.collection.name, write.key, side.driver.name)
 
 
-def _check_depth(opened: Opened, write: Write) -> None:
-    most = opened.capabilities.records.depth
+def _check_depth(side: Side, write: Write) -> None:
+    most = side.capabilities(write.collection).records.depth
     deepest = depth(write.fields) - 1 if most else 0
     if most and deepest > most.most:
-        name, driver = write.collection.name, opened.side.driver.name
+        name, driver = write.collection.name, side.driver.name
         raise _exceeded(most, deepest, "the record", name, write.key, driver)
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from polystore.capabilities import Capabilities, Limit
 from polystore.driver import NOTHING, Check, Committed, Consistency, Driver, Sizes, Write, Written
-from polystore.driver.side import Side
+from polystore.driver.side import Side, declared
 from polystore.errors import InvalidKey, InvalidRequest, LimitExceeded
-from polystore.route.bound import Bound, Opened
+from polystore.route.bound import Bound
 from polystore.schema import Collection
 from polystore.values import Key
 from tests.drivers.calls import error_of, found, put
@@ -22,7 +22,7 @@ Sized: TypeAlias = Callable[[Collection, int], Write]
 
 def bound(driver: Driver, collection: Collection) -> Bound:
     """What the core checks, with this database alone in play."""
-    return Bound(collection, [Opened(Side("source", driver), driver.capabilities(collection))])
+    return Bound(collection, [Side("source", driver, declared)])
 
 
 def of_size(

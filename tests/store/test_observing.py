@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -11,7 +12,8 @@ import pytest
 import polystore
 from polystore import Collection, Config, Group, LimitExceeded, Store
 from polystore.capabilities import Capabilities, Limit
-from polystore.driver import Driver
+from polystore.driver import Consistency, Driver, ReadReply
+from polystore.drivers.memory import MemoryDriver
 from polystore.migration.coordinator import Coordinator, Request
 from polystore.plugin import Registry, hookimpl
 
@@ -68,3 +70,31 @@ def test_observed_then_enforced(store: Store) -> None:
     assert caught.value.collection == "notes"
     assert notes.get("b") is None
     assert notes.get("a") is not None
+
+
+class Narrow:
+    """A plugin for a memory that reads two keys at a time."""
+
+    @hookimpl
+    def polystore_lower_capabilities(self, declared: Capabilities) -> Capabilities:
+        limit = Limit(2, "keys", "one read", "this test")
+        return attrs.evolve(declared, batches=attrs.evolve(declared.batches, read_keys=limit))
+
+
+@pytest.mark.rule("CAP-1", "CAP-4")
+def test_what_a_plugin_lowered_holds_for_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry()
+    registry.register(Narrow(), "narrow")
+    widths: list[int] = []
+    read = MemoryDriver.read
+
+    def counted(self: MemoryDriver, c: Collection, keys: Any, level: Consistency) -> ReadReply:
+        widths.append(len(keys))
+        return read(self, c, keys, level)
+
+    monkeypatch.setattr(MemoryDriver, "read", counted)
+    notes = Collection("notes", ["id"])
+    with polystore.open("memory://narrow", collections=[notes], registry=registry) as opened:
+        opened.create()
+        assert opened["notes"].get_many([("a",), ("b",), ("c",), ("d",), ("e",)]) == [None] * 5
+    assert sorted(widths) == [1, 2, 2]

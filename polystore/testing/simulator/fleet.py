@@ -9,6 +9,7 @@ import attrs
 
 from polystore.config import Group
 from polystore.driver import Segment, Stored, Write
+from polystore.driver.side import declared
 from polystore.drivers.memory import MemoryDriver
 from polystore.drivers.memory.driver import Space
 from polystore.effects import Procedure
@@ -173,7 +174,7 @@ class SimulatedFleet:
             self.drivers[TARGET],
             self.drivers[SOURCE],
             WriteIds(f"{name}-{count}"),
-            lambda driver, collection: driver.capabilities(collection),
+            declared,
         )
         group.width = self.width
         return group
