@@ -11,10 +11,14 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures.differences import differences
 from benchmarks.figures.figure import Figure, Measured, measured
 from benchmarks.figures.main_job import main_job
 
-AREAS: dict[str, Callable[[], list[Figure]]] = {"main-job": main_job}
+AREAS: dict[str, Callable[[], list[Figure]]] = {
+    "main-job": main_job,
+    "differences": differences,
+}
 """The areas, each a list of figures."""
 
 

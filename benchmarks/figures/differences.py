@@ -1,0 +1,10 @@
+"""The figures of issue 4: every difference named, translated or refused, before it costs data."""
+
+from __future__ import annotations
+
+from benchmarks.figures.figure import Figure
+
+
+def differences() -> list[Figure]:
+    """The figures of this area, in the order of the table in the issue."""
+    return []
