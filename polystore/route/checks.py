@@ -1,0 +1,157 @@
+"""What one side cannot hold of a key or record: each thing found, with its code and its size.
+
+The check before a write raises the first; the preflight and *observe* count them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import attrs
+
+from polystore.capabilities import Capabilities, EmptyKey, Limit
+from polystore.driver import Write
+from polystore.driver.side import Side
+from polystore.errors import InvalidKey, InvalidRequest, LimitExceeded
+from polystore.schema import Collection
+from polystore.values import INT_MAX, INT_MIN, Key, KeyPart, depth
+
+
+@attrs.frozen(kw_only=True)
+class Violation:
+    """One promise of a side that a key or record goes beyond.
+
+    Attributes:
+        code: path of the promise in the capabilities, such as ``records.size``; stable.
+        says: what is wrong, for a person; never a value.
+        driver: name of the side's driver; ``None`` where it is the meet's limit.
+        path: the field concerned, or ``""`` where it is the whole record or key.
+        limit: the limit, where the promise is one.
+        size: what was measured, in the unit of the limit.
+    """
+
+    code: str
+    says: str
+    driver: str | None
+    path: str = ""
+    limit: Limit | None = None
+    size: int = 0
+
+    def error(self, collection: str, key: Key | None) -> InvalidRequest:
+        """The error that a write is refused with."""
+        if self.limit is None:
+            return InvalidKey(self.says, collection=collection, driver=self.driver)
+        return LimitExceeded(
+            self.says,
+            limit=self.limit.most,
+            size=self.size,
+            unit=self.limit.unit,
+            collection=collection,
+            key=key,
+            driver=self.driver,
+        )
+
+
+class Checks:
+    """The keys and records of one collection against what one side promises.
+
+    Attributes:
+        strict_keys: whether a key that the collection allows can be one that the side refuses.
+        limited: whether a record that the collection allows can be.
+    """
+
+    __slots__ = (
+        "_depth",
+        "_driver",
+        "_keys",
+        "_limits",
+        "_names",
+        "_reserved",
+        "limited",
+        "strict_keys",
+    )
+
+    def __init__(self, collection: Collection, side: Side) -> None:
+        promised = side.capabilities(collection)
+        self._driver = side.driver
+        self._names = collection.key_names
+        self._keys = keys = promised.keys
+        self._reserved = re.compile(keys.reserved) if keys.reserved else None
+        self._limits = tuple(_sized(promised))
+        self._depth = promised.records.depth
+        self.limited = bool(self._limits) or self._depth is not None
+        self.strict_keys = (
+            keys.empty is EmptyKey.REJECTED
+            or keys.reserved is not None
+            or (keys.int_min, keys.int_max) != (INT_MIN, INT_MAX)
+        )
+
+    def of_key(self, key: Key) -> Iterator[Violation]:
+        """What the side cannot hold of the content of a key; sizes are looked at in a write."""
+        if self.strict_keys:
+            for name, part in zip(self._names, key, strict=True):
+                if found := self._of_part(part):
+                    code, problem = found
+                    yield Violation(
+                        code=code,
+                        says=f"key field {name!r} {problem}",
+                        driver=self._driver.name,
+                        path=name,
+                    )
+
+    def _of_part(self, part: KeyPart) -> tuple[str, str] | None:
+        keys = self._keys
+        if type(part) is int:
+            if keys.int_min <= part <= keys.int_max:
+                return None
+            code = "keys.int_min" if part < keys.int_min else "keys.int_max"
+            return code, f"must be {keys.int_min} … {keys.int_max}"
+        if not part and keys.empty is EmptyKey.REJECTED:
+            return "keys.empty", "must not be empty"
+        if type(part) is str and self._reserved and self._reserved.fullmatch(part):
+            pattern = self._reserved.pattern
+            return "keys.reserved", f"is text that the database keeps for itself ({pattern})"
+        return None
+
+    def of_write(self, write: Write) -> Iterator[Violation]:
+        """What the side cannot hold of a put, key and all."""
+        yield from self.of_key(write.key)
+        if self._limits:
+            sizes = self._driver.measure(write)
+            for code, limit, attribute, what in self._limits:
+                size = getattr(sizes, attribute)
+                if size > limit.most:
+                    yield exceeded(code, limit, size, what, self._driver.name)
+        if self._depth is not None and write.fields:
+            levels = max(map(depth, write.fields.values()))
+            if levels > self._depth.most:
+                fields = write.fields
+                deepest = next(name for name in fields if depth(fields[name]) == levels)
+                what = f"the field {deepest!r}"
+                yield exceeded(
+                    "records.depth", self._depth, levels, what, self._driver.name, deepest
+                )
+
+
+def exceeded(
+    code: str, limit: Limit, size: int, what: str, driver: str | None, path: str = ""
+) -> Violation:
+    """The violation of a limit: ``what`` has ``size``."""
+    says = (
+        f"{what} has {size} {limit.unit}, the limit is {limit.most} ({limit.counts}; "
+        f"{limit.source})"
+    )
+    return Violation(code=code, says=says, driver=driver, path=path, limit=limit, size=size)
+
+
+def _sized(promised: Capabilities) -> Iterator[tuple[str, Limit, str, str]]:
+    """The limits on what ``Driver.measure`` tells: code, limit, attribute of ``Sizes``, subject."""
+    for code, limit, attribute, what in (
+        ("records.size", promised.records.size, "record", "the record"),
+        ("keys.partition", promised.keys.partition, "partition", "the partition part of the key"),
+        ("keys.sort", promised.keys.sort, "sort", "the sort part of the key"),
+        ("indexes.value", promised.indexes.value, "indexed", "an indexed value"),
+    ):
+        if limit is not None:
+            yield code, limit, attribute, what
