@@ -28,6 +28,9 @@ WRITE_ID = "_ps_w"
 STAMP = "_ps_v"
 """Name of the stamp: an int, strictly increasing per key at the home."""
 
+EXPIRES = "_ps_exp"
+"""Name of the expiry: an int, microseconds since 1970."""
+
 TOMBSTONE = "_ps_del"
 """Name of the mark of a tombstone; what it holds says nothing."""
 

@@ -6,8 +6,10 @@ from several threads at once. Native exceptions are simply raised: the core hand
 :meth:`Driver.translate`.
 
 Every record that polystore wrote carries bookkeeping beside its fields, in names that start with
-``_ps_``: the write id ``_ps_w``, and while a migration runs the stamp ``_ps_v`` and, for a
-tombstone, ``_ps_del``. Records of other writers carry none and read as they are.
+``_ps_``: the write id ``_ps_w``, where the application gave one the expiry ``_ps_exp``, and while
+a migration runs the stamp ``_ps_v`` and, for a tombstone, ``_ps_del``. Records of other writers
+carry none and read as they are. A driver returns what has expired like everything else: hiding it
+is the core's part.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Stored:
         token: compares this state in :class:`Unchanged`.
         write_id: ``_ps_w``, or ``None``.
         stamp: ``_ps_v``, or ``None``.
+        expires: ``_ps_exp``: microseconds since 1970; ``None`` for never.
     """
 
     key: Key
@@ -53,6 +56,7 @@ class Stored:
     token: Token
     write_id: str | None = None
     stamp: int | None = None
+    expires: int | None = None
 
 
 class Anything:
@@ -92,7 +96,8 @@ class Write:
 
     ``fields`` is the whole record, key fields included: a put. Without ``fields`` it is a
     tombstone where ``stamp`` is given, and otherwise a delete that leaves nothing behind; a
-    delete of nothing succeeds under ``ANYTHING``.
+    delete of nothing succeeds under ``ANYTHING``. Only a put has an expiry (``expires``, as in
+    :class:`Stored`).
     """
 
     collection: Collection
@@ -101,6 +106,7 @@ class Write:
     condition: Condition = ANYTHING
     write_id: str | None = None
     stamp: int | None = None
+    expires: int | None = None
 
 
 @attrs.frozen

@@ -47,10 +47,12 @@ def put(
     condition: Condition = ANYTHING,
     *,
     stamp: int | None = None,
+    expires: int | None = None,
     **fields: Any,
 ) -> Write:
     """A put of a record, under a write id of its own."""
-    return Write(collection, key, whole(collection, key, fields), condition, fresh(), stamp)
+    record = whole(collection, key, fields)
+    return Write(collection, key, record, condition, fresh(), stamp, expires)
 
 
 def tombstone(

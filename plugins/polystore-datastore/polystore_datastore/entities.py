@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polystore.driver import Sizes, Stored, Write
-from polystore.driver.bookkeeping import STAMP, TOMBSTONE, WRITE_ID
+from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore.driver.spans import index_entry
 from polystore.values import Fields
 from polystore_datastore.messages import Entity, Message
@@ -30,6 +30,10 @@ def fill_entity(place: Place, write: Write, entity: Message) -> None:
     if write.stamp is not None:
         value = properties[STAMP]
         value.integer_value = write.stamp
+        value.exclude_from_indexes = True
+    if write.expires is not None:
+        value = properties[EXPIRES]
+        value.integer_value = write.expires
         value.exclude_from_indexes = True
 
 
@@ -70,7 +74,7 @@ def stored(place: Place, result: Message) -> Stored | None:
     if key is None:
         return None
     properties = entity.properties
-    write_id = stamp = None
+    write_id = stamp = expires = None
     if TOMBSTONE in properties:
         if WRITE_ID in properties:
             write_id = properties[WRITE_ID].string_value
@@ -78,12 +82,13 @@ def stored(place: Place, result: Message) -> Stored | None:
             stamp = properties[STAMP].integer_value
         return Stored(key, None, result.version, write_id, stamp)
     fields = place.codec.get_map(properties)
-    if WRITE_ID in fields or STAMP in fields:
+    if WRITE_ID in fields or STAMP in fields or EXPIRES in fields:
         write_id, stamp = fields.pop(WRITE_ID, None), fields.pop(STAMP, None)
+        expires = fields.pop(EXPIRES, None)
     for index in place.collection.indexes:
         fields.pop(index_property(index.name), None)
     fields.update(zip(place.collection.key_names, key, strict=True))
-    return Stored(key, fields, result.version, write_id, stamp)
+    return Stored(key, fields, result.version, write_id, stamp, expires)
 
 
 def sizes(place: Place, write: Write) -> Sizes:

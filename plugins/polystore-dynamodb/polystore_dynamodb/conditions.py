@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from polystore.driver import Anything, Condition, Nothing, OlderThan, Token
+from polystore.driver.bookkeeping import STAMP, WRITE_ID
 from polystore.errors import Unsupported
 from polystore_dynamodb.codec import Item
-from polystore_dynamodb.items import STAMP, WRITE_ID
 from polystore_dynamodb.placement import Table
 
 COMPARED = 100

@@ -6,11 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from polystore.driver import Sizes, Stored, Token, Write
+from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore_dynamodb.codec import Item, Wire, decode_fields, encode_fields
 from polystore_dynamodb.placement import Table
 from polystore_dynamodb.sizes import item_size, text_size, value_size
-
-WRITE_ID, STAMP, TOMBSTONE = "_ps_w", "_ps_v", "_ps_del"
 
 
 class AsRead:
@@ -66,6 +65,8 @@ def item_of(table: Table, write: Write) -> Item:
         item[WRITE_ID] = {"S": write.write_id}
     if write.stamp is not None:
         item[STAMP] = {"N": str(write.stamp)}
+    if write.expires is not None:
+        item[EXPIRES] = {"N": str(write.expires)}
     return item
 
 
@@ -87,7 +88,7 @@ def written_token(write: Write, item: Item | None) -> Token:
 
 def stored(table: Table, item: Item) -> Stored:
     """An item as a record."""
-    write_id, stamp = item.get(WRITE_ID), item.get(STAMP)
+    write_id, stamp, expires = item.get(WRITE_ID), item.get(STAMP), item.get(EXPIRES)
     dead = TOMBSTONE in item
     return Stored(
         key=table.key_of(item),
@@ -95,6 +96,7 @@ def stored(table: Table, item: Item) -> Stored:
         token=token_of(item),
         write_id=None if write_id is None else write_id["S"],
         stamp=None if stamp is None else int(stamp["N"]),
+        expires=None if expires is None else int(expires["N"]),
     )
 
 

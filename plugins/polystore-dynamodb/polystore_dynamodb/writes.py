@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from polystore.driver import Refused, Write, Written
+from polystore.driver.bookkeeping import WRITE_ID
 from polystore_dynamodb.codec import Item
 from polystore_dynamodb.conditions import expression
-from polystore_dynamodb.items import WRITE_ID, item_of, stored, written_token
+from polystore_dynamodb.items import item_of, stored, written_token
 from polystore_dynamodb.placement import Table
 
 Request: TypeAlias = dict[str, Any]

@@ -32,12 +32,13 @@ class Row:
     token: Token
     write_id: str | None
     stamp: int | None
+    expires: int | None
     entries: list[str | None]
 
     def stored(self, key: Key) -> Stored:
         """The record for a reply, with fields of its own."""
         fields = _copied(self.fields, self.nested)
-        return Stored(key, fields, self.token, self.write_id, self.stamp)
+        return Stored(key, fields, self.token, self.write_id, self.stamp, self.expires)
 
 
 class Table:
@@ -69,7 +70,7 @@ class Table:
         nested = fields is not None and not _CONTAINERS.isdisjoint(map(type, fields.values()))
         fields = _copied(fields, nested)
         entries = self._entries(key, fields)
-        row = Row(fields, nested, token, write.write_id, write.stamp, entries)
+        row = Row(fields, nested, token, write.write_id, write.stamp, write.expires, entries)
         old = self.rows.get(key)
         self.rows[key] = row
         if old is None:

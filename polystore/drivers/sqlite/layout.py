@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from polystore.driver.bookkeeping import STAMP, TOMBSTONE, WRITE_ID
+from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore.drivers.sqlite.columns import Affinity, Column
 from polystore.drivers.sqlite.quoting import quoted
 from polystore.errors import ConfigError
@@ -51,7 +51,7 @@ class Layout:
         key: positions of the key fields' columns.
         fields: positions of the columns that are fields outside the key.
         written: positions of the columns that a put gives, in order; the others are generated.
-        document, stamp, write_id, tombstone: positions of polystore's own columns, or ``None``.
+        document, stamp, write_id, expires, tombstone: positions of polystore's own columns, or ``None``.
         indexes: the indexes that the table keeps.
         unique: whether the table admits a key only once.
     """
@@ -64,6 +64,7 @@ class Layout:
     document: int | None
     stamp: int | None
     write_id: int | None
+    expires: int | None
     tombstone: int | None
     indexes: tuple[KeptIndex, ...]
     unique: bool
@@ -150,6 +151,7 @@ def read_layout(connection: sqlite3.Connection, collection: Collection) -> Layou
         document=places.get(DOCUMENT),
         stamp=places.get(STAMP),
         write_id=places.get(WRITE_ID),
+        expires=places.get(EXPIRES),
         tombstone=places.get(TOMBSTONE),
         indexes=indexes,
         unique=_unique(connection, table, collection),

@@ -6,7 +6,7 @@ import json
 import sqlite3
 
 from polystore.driver.absence import no_index
-from polystore.driver.bookkeeping import STAMP, TOMBSTONE, WRITE_ID
+from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore.driver.spans import index_entry
 from polystore.drivers.sqlite.layout import (
     DOCUMENT,
@@ -23,7 +23,13 @@ from polystore.errors import ConfigError
 from polystore.schema import Collection, Index
 
 _TYPES: dict[type, str] = {str: "TEXT", int: "INTEGER", bytes: "BLOB"}
-_KEPT = {DOCUMENT: "TEXT", STAMP: "INTEGER", WRITE_ID: "TEXT", TOMBSTONE: "INTEGER"}
+_KEPT = {
+    DOCUMENT: "TEXT",
+    STAMP: "INTEGER",
+    WRITE_ID: "TEXT",
+    TOMBSTONE: "INTEGER",
+    EXPIRES: "INTEGER",
+}
 
 
 def create(connection: sqlite3.Connection, collection: Collection) -> None:

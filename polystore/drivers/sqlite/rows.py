@@ -66,7 +66,8 @@ class Rows:
             fields.update(decode_document(text))
         for place, column in self._native:
             _read_column(fields, column, row[place], documented=column.name in fields)
-        return Stored(key, fields, self.token(row), write_id, stamp)
+        expires = None if layout.expires is None else row[layout.expires]
+        return Stored(key, fields, self.token(row), write_id, stamp, expires)
 
     def token(self, row: Row) -> Token:
         """What compares the state of a row: its write id, or its stamp, or all that it holds."""
@@ -95,6 +96,7 @@ class Rows:
             values[place] = part
         self._keep(values, layout.write_id, write.write_id)
         self._keep(values, layout.stamp, write.stamp)
+        self._keep(values, layout.expires, write.expires)
         if write.fields is None:
             self._keep(values, layout.tombstone, 1)
         self._lay(values, write.fields)
