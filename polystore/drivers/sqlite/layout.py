@@ -51,7 +51,8 @@ class Layout:
         key: positions of the key fields' columns.
         fields: positions of the columns that are fields outside the key.
         written: positions of the columns that a put gives, in order; the others are generated.
-        document, stamp, write_id, expires, tombstone: positions of polystore's own columns, or ``None``.
+        document, stamp, write_id, expires, tombstone: positions of polystore's own columns, or
+            ``None``.
         indexes: the indexes that the table keeps.
         unique: whether the table admits a key only once.
     """
