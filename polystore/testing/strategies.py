@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from string import ascii_lowercase, digits
 from typing import Any
 
 from hypothesis import strategies as st
@@ -68,6 +69,9 @@ ODD_DATETIMES = (
 ODD_NAMES = ("", " ", "a.b", "a/b", "#a", ":a", "$a", "__a__", "0", "ключ", "\U0001f600", "a'\"`b")
 
 
+_LETTERS = ascii_lowercase + digits + "_"
+
+
 def texts(max_size: int = 30) -> SearchStrategy[str]:
     """Text without surrogates."""
     plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=max_size)
@@ -116,7 +120,7 @@ def geo_points() -> SearchStrategy[GeoPoint]:
 def refs() -> SearchStrategy[Ref]:
     """References to records of any collection."""
     key = st.lists(texts() | ints() | blobs(), min_size=1, max_size=3).map(tuple)
-    return st.builds(Ref, st.from_regex(r"[a-z]{1,8}", fullmatch=True), key)
+    return st.builds(Ref, st.text(ascii_lowercase, min_size=1, max_size=8), key)
 
 
 def sets() -> SearchStrategy[frozenset[Any]]:
@@ -137,7 +141,7 @@ def indexable() -> SearchStrategy[Any]:
 
 def names() -> SearchStrategy[str]:
     """Names of fields that are not reserved."""
-    usual = st.from_regex(r"[a-z][a-z_0-9]{0,9}", fullmatch=True)
+    usual = st.text(_LETTERS, min_size=1, max_size=10)
     return (usual | st.sampled_from(ODD_NAMES) | texts(20)).filter(
         lambda name: not name.startswith(RESERVED)
     )
@@ -183,12 +187,24 @@ def keys(collection: Collection, capabilities: Capabilities | None = None) -> Se
 
 
 def records(
-    collection: Collection, capabilities: Capabilities | None = None
+    collection: Collection, capabilities: Capabilities | None = None, *, max_fields: int = 6
 ) -> SearchStrategy[Fields]:
-    """Whole records of a collection: its key fields, and any other fields."""
-    free = names().filter(lambda name: name not in collection.key_names)
+    """Whole records of a collection: its key fields, indexed fields or not, and others.
+
+    Args:
+        collection: the collection.
+        capabilities: of a database, where keys shall be of those that it can hold.
+        max_fields: most fields that are neither in the key nor in an index.
+    """
+    taken = {*collection.key_names, *(name for i in collection.indexes for name in i.fields)}
+    indexed = {name: indexable() | values(4) for name in taken.difference(collection.key_names)}
     return st.builds(
-        lambda key, rest: {**dict(zip(collection.key_names, key, strict=True)), **rest},
+        lambda key, held, rest: {
+            **dict(zip(collection.key_names, key, strict=True)),
+            **held,
+            **rest,
+        },
         keys(collection, capabilities),
-        st.dictionaries(free, values(), max_size=6),
+        st.fixed_dictionaries({}, optional=indexed),
+        st.dictionaries(names().filter(lambda n: n not in taken), values(), max_size=max_fields),
     )

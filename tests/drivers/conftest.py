@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from polystore.driver import Driver
+from polystore.driver.side import Side, declared
 from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
 from polystore_engines import Engine
@@ -60,13 +61,34 @@ class Place:
 @pytest.fixture(scope="session", params=DRIVERS)
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A database of each kind."""
-    if request.param == "memory":
+    return place_of(request.param, request, tmp_path_factory)
+
+
+def place_of(
+    kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Place:
+    """A database of one kind: the name of its driver, and options after ``&``."""
+    name, separator, options = kind.partition("&")
+    if name == "memory":
         return Place("memory://tests-drivers", {})
-    if request.param == "sqlite":
+    if name == "sqlite":
         return Place(f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/tests.db", {})
-    name, separator, options = request.param.partition("&")
     engine: Engine = request.getfixturevalue(f"{name}_engine")
     return Place(engine.url + separator + options, engine.env)
+
+
+@pytest.fixture(scope="session")
+def sides(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Side]]:
+    """A side on a database of each kind; Datastore's in a namespace."""
+    opened = {
+        kind.partition("&")[0]: place_of(kind, request, tmp_path_factory).open()
+        for kind in ("memory", "sqlite", "datastore&namespace=sides", "dynamodb")
+    }
+    yield {name: Side(name, driver, declared) for name, driver in opened.items()}
+    for driver in opened.values():
+        driver.close()
 
 
 @pytest.fixture(scope="session")
@@ -89,10 +111,10 @@ def another(place: Place) -> Iterator[Driver]:
 def declare() -> Make:
     """Declares a collection that no other test has; it is not created."""
 
-    def declared(key: Any = ("id",), **declaration: Any) -> Collection:
+    def declared_(key: Any = ("id",), **declaration: Any) -> Collection:
         return Collection(f"things{next(_numbers)}", key, **declaration)
 
-    return declared
+    return declared_
 
 
 @pytest.fixture(scope="session")
