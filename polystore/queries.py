@@ -15,6 +15,8 @@ from polystore.values import Key, checked
 class Range:
     """Bounds on one field. ``None`` as a whole bound (not as a value) leaves that end open.
 
+    Values of the bounds' type alone are in a range, int, float and Decimal being one.
+
     ``low`` and ``high`` are one-element tuples, so that the value ``None`` can be a bound.
     """
 

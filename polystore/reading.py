@@ -186,10 +186,11 @@ class Walk:
         access, plan = self._reading.operations.access, self._serving.plan
         assert plan is not None
         seconds = self._reading.seconds
-        page = await access.route.query(access.bound(), plan, self._position, chunk, seconds)
+        bound = access.bound()
+        page = await access.route.query(bound, plan, self._position, chunk, seconds)
         self._position = page.next
         self.done = page.next is None
-        return page.records
+        return bound.indexed(plan.index, page.records)
 
     async def _scanned(self, chunk: int) -> list[Record]:
         access = self._reading.operations.access

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +18,17 @@ from polystore.errors import ConfigError, InvalidKey
 from polystore.values import INT_MAX, INT_MIN, RESERVED, Key
 
 KEY_TYPES: Mapping[str, type] = MappingProxyType({"str": str, "int": int, "bytes": bytes})
+INDEX_TYPES: Mapping[str, frozenset[type]] = MappingProxyType(
+    {
+        "str": frozenset({str}),
+        "bytes": frozenset({bytes}),
+        "bool": frozenset({bool}),
+        "number": frozenset({int, float, Decimal}),
+        "datetime": frozenset({datetime}),
+    }
+)
+"""What a field of an index may be declared as, and the types of value that are meant."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}\Z")
 
 
@@ -58,10 +71,36 @@ class Index:
     A query names the index, gives the value of the first field, and gets the records in the order
     of the remaining fields and then of the key. A record that lacks one of the fields, or holds a
     list, map or set in it, is not in the index.
+
+    Args:
+        name: what queries call it.
+        fields: names of fields, in order; ``"name:type"`` says what the values are meant to be, a
+            word of :data:`INDEX_TYPES`. What becomes of another value is a matter of policy.
+
+    Raises:
+        ConfigError: a type is none of these words.
     """
 
     name: str
     fields: tuple[str, ...] = attrs.field(converter=_field_names)
+    types: tuple[str | None, ...] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        declared = [field.partition(":") for field in self.fields]
+        for name, colon, kind in declared:
+            if colon and kind.strip() not in INDEX_TYPES:
+                raise ConfigError(
+                    f"index {self.name!r}: field {name.strip()!r}: the type must be one of "
+                    f"{', '.join(INDEX_TYPES)}"
+                )
+        object.__setattr__(self, "fields", tuple(name.strip() for name, _, _ in declared))
+        object.__setattr__(self, "types", tuple(kind.strip() or None for _, _, kind in declared))
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The fields as they are declared, each with its type if it has one."""
+        pairs = zip(self.fields, self.types, strict=True)
+        return tuple(f"{name}:{kind}" if kind else name for name, kind in pairs)
 
 
 def _freeze(placements: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:

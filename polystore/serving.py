@@ -9,7 +9,7 @@ import attrs
 
 from polystore.conditions import All, Condition, Field, Test
 from polystore.driver.ordering import SCALARS, encode_ordered
-from polystore.driver.spans import span
+from polystore.driver.spans import span, within
 from polystore.errors import InvalidKey, InvalidRequest, InvalidValue, Unsupported
 from polystore.queries import Position, QueryPlan, Range, order_of
 from polystore.records import Record
@@ -134,9 +134,13 @@ def _by_index(collection: Collection, index: Index, asked: Asked) -> Serving:
 def _indexed(name: str, value: object) -> Any:
     """A value, or the bounds of a range, that an index may hold."""
     if isinstance(value, Range):
-        for bound in (value.low, value.high):
-            if bound is not None:
-                _indexed(name, bound[0])
+        ends = [bound for bound in (value.low, value.high) if bound is not None]
+        types = {encode_ordered(_indexed(name, bound[0]))[0] for bound in ends}
+        if len(types) > 1:
+            raise InvalidRequest(
+                f"{name}: the bounds of a range are of one type (int, float and Decimal are one), "
+                f"not {' and '.join(type(bound[0]).__name__ for bound in ends)}"
+            )
         return value
     copy = checked(value, name)
     if type(copy) not in SCALARS:
@@ -186,18 +190,7 @@ class Within(Condition):
     range: Range
 
     def holds(self, record: Record | None) -> bool:
-        if record is None or type(record.get(self.path, [])) not in SCALARS:
-            return False
-        text = encode_ordered(record[self.path])
-        low, high = self.range.low, self.range.high
-        if low is not None:
-            bound = encode_ordered(low[0])
-            if text < bound or (text == bound and not self.range.low_included):
-                return False
-        if high is None:
-            return True
-        bound = encode_ordered(high[0])
-        return text < bound or (text == bound and self.range.high_included)
+        return record is not None and within(self.range, record.get(self.path, []))
 
 
 def _names(condition: object) -> tuple[str, ...]:

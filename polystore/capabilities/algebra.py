@@ -1,8 +1,8 @@
 """The meet of two descriptors, and the order that it comes from.
 
 Both go over the fields of the records, so that a field added to a descriptor is met like the
-others and can never be forgotten: a number by the smaller, a rule by the weaker, a set by what
-both have.
+others and can never be forgotten: a number by the smaller, a rule by the weaker, a set or mapping
+by what both have.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ def within(path: str, one: Any, other: Any) -> bool:
         return bool(one.strength <= other.strength)
     if isinstance(one, frozenset):
         return bool(one <= other)
+    if isinstance(one, Mapping):
+        return all(key in other and within(path, one[key], other[key]) for key in one)
     return other is None or (one is not None and bool(one.most <= other.most))
 
 
@@ -70,6 +72,8 @@ def _lesser(name: str, one: Any, other: Any) -> Any:
         return min(one, other, key=lambda rule: rule.strength)
     if isinstance(one, frozenset):
         return one & other
+    if isinstance(one, Mapping):
+        return {key: _lesser(name, one[key], other[key]) for key in one if key in other}
     if one is None or isinstance(one, Limit):
         return _smaller(one, other)
     return meet(one, other)

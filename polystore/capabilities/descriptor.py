@@ -6,6 +6,9 @@ smaller one. A limit that is ``None`` does not exist in that database.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import attrs
 
 from polystore.capabilities.algebra import meet
@@ -69,12 +72,19 @@ class Batches:
     write_items: Limit | None = None
 
 
+def _frozen(by_name: Mapping[str, EmptyIndexed]) -> Mapping[str, EmptyIndexed]:
+    return MappingProxyType(dict(by_name))
+
+
 @attrs.frozen(kw_only=True)
 class Indexes:
-    """Declared indexes: largest indexed value, and what becomes of empty and null values."""
+    """Declared indexes: largest indexed value, and of each, by name, what becomes of empty values.
+
+    Empty counts, too, a null, and a value that is not of the type that the index declares.
+    """
 
     value: Limit | None = None
-    empty: EmptyIndexed = EmptyIndexed.INDEXED
+    empty: Mapping[str, EmptyIndexed] = attrs.field(factory=dict, converter=_frozen, hash=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 
@@ -37,6 +37,8 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, frozenset):
         return sorted(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(value[name]) for name in sorted(value)}
     return value
 
 
@@ -57,7 +59,11 @@ def _value(kind: Any, data: object, where: str) -> Any:
         return None if data is None else _record(Limit, data, where)
     if attrs.has(kind):
         return _record(kind, data, where)
-    if kind == frozenset[str]:
+    if get_origin(kind) is Mapping:
+        if isinstance(data, Mapping) and all(type(name) is str for name in data):
+            of = get_args(kind)[1]
+            return {name: _value(of, item, f"{where}.{name}") for name, item in data.items()}
+    elif kind == frozenset[str]:
         if isinstance(data, list) and all(type(item) is str for item in data):
             return frozenset(data)
     elif isinstance(kind, type) and issubclass(kind, Rule):

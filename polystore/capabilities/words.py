@@ -33,7 +33,7 @@ SUBJECTS: Mapping[str, str] = {
     "batches.read_keys": "One call that reads many (the core splits larger ones)",
     "batches.write_items": "One call that writes many (the core splits larger ones)",
     "indexes.value": "An indexed value",
-    "indexes.empty": "An empty or null value in an indexed field",
+    "indexes.empty": "An empty, null or other-typed value in an indexed field",
     "reads.point": "A read by key",
     "reads.query": "A query of a partition",
     "reads.index": "A query of an index",
@@ -58,6 +58,8 @@ RULES: Mapping[Rule, str] = {
     Versions.NATIVE: "is marked by the database",
 }
 
+_NO_INDEX = "is in no index: none is declared"
+
 
 def describe(c: Capabilities) -> list[str]:
     """Everything that a descriptor says, a sentence each, limits with unit and source."""
@@ -81,6 +83,8 @@ def _says(path: str, value: Any, *, brief: bool = False) -> str:
         return size if brief else f"{size} ({value.counts}; {value.source})"
     if isinstance(value, frozenset):
         return f"may be conditional on: {', '.join(sorted(value)) or 'nothing'}"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{RULES[value[name]]} ({name})" for name in sorted(value)) or _NO_INDEX
     if isinstance(value, int):
         return f"is at {'least' if path == 'keys.int_min' else 'most'} {value}"
     if path == "keys.reserved":

@@ -7,13 +7,14 @@ from typing import Any
 
 import attrs
 
-from polystore.capabilities import Scope
+from polystore.capabilities import EmptyIndexed, Scope
 from polystore.driver import Write
+from polystore.driver.policies import unfit
 from polystore.driver.side import Side
 from polystore.errors import InvalidKey, InvalidRequest, InvalidValue, LimitExceeded, Unsupported
 from polystore.records import Record
 from polystore.route.checks import Checks, Violation, exceeded
-from polystore.schema import Collection
+from polystore.schema import Collection, Index
 from polystore.values import Fields, Key, checked_fields, digest
 
 
@@ -25,6 +26,7 @@ class Bound:
 
     __slots__ = (
         "_limited",
+        "_omitting",
         "_plain_keys",
         "_sides",
         "_strict",
@@ -41,6 +43,9 @@ class Bound:
         self.capabilities = met
         self._sides = tuple(sides)
         self._types: tuple[Any, ...] = tuple(field.type for field in collection.key)
+        self._omitting = frozenset(
+            name for name, rule in met.indexes.empty.items() if rule is EmptyIndexed.OMITTED
+        )
         checks = [Checks(collection, side) for side in sides]
         self._strict = tuple(c for c in checks if c.strict_keys)
         # A side that is strict about keys alone is asked too: a transaction writes what it read.
@@ -90,6 +95,15 @@ class Bound:
             raise
         return key, fields
 
+    def indexed(self, index: Index | None, records: list[Record]) -> list[Record]:
+        """The records that a query of an index may show: those that it holds on every side.
+
+        What one side leaves out (QRY-11) shall not come and go with the home of its bucket.
+        """
+        if index is None or index.name not in self._omitting:
+            return records
+        return [record for record in records if unfit(index, record) is None]
+
     def violations(self, write: Write) -> Iterator[Violation]:
         """Everything of a put that a side in play cannot hold, one side after the other."""
         for side in self._limited:
@@ -100,6 +114,7 @@ class Bound:
 
         Raises:
             InvalidKey: a part of the key that a side cannot hold.
+            InvalidValue: a value that an index of a side rejects.
             LimitExceeded: naming the collection, the key, the limit, the size and the side.
         """
         if self._limited:

@@ -10,12 +10,16 @@ from collections.abc import Iterator
 
 import attrs
 
-from polystore.capabilities import Capabilities, EmptyKey, Limit
+from polystore.capabilities import Capabilities, EmptyIndexed, EmptyKey, Limit
 from polystore.driver import Write
+from polystore.driver.policies import unfit
 from polystore.driver.side import Side
-from polystore.errors import InvalidKey, InvalidRequest, LimitExceeded
+from polystore.errors import InvalidKey, InvalidRequest, InvalidValue, LimitExceeded
 from polystore.schema import Collection
-from polystore.values import INT_MAX, INT_MIN, Key, KeyPart, depth
+from polystore.values import INT_MAX, INT_MIN, Fields, Key, KeyPart, depth
+
+UNFIT = "indexes.empty"
+"""Code of a value that an index of a side takes in no form."""
 
 
 @attrs.frozen(kw_only=True)
@@ -40,6 +44,10 @@ class Violation:
 
     def error(self, collection: str, key: Key | None) -> InvalidRequest:
         """The error that a write is refused with."""
+        if self.code == UNFIT:
+            return InvalidValue(
+                self.says, path=self.path, collection=collection, key=key, driver=self.driver
+            )
         if self.limit is None:
             return InvalidKey(self.says, collection=collection, driver=self.driver)
         return LimitExceeded(
@@ -67,6 +75,7 @@ class Checks:
         "_keys",
         "_limits",
         "_names",
+        "_rejecting",
         "_reserved",
         "limited",
         "strict_keys",
@@ -80,7 +89,12 @@ class Checks:
         self._reserved = re.compile(keys.reserved) if keys.reserved else None
         self._limits = tuple(_sized(promised))
         self._depth = promised.records.depth
-        self.limited = bool(self._limits) or self._depth is not None
+        self._rejecting = tuple(
+            index
+            for index in collection.indexes
+            if promised.indexes.empty.get(index.name) is EmptyIndexed.REJECTED
+        )
+        self.limited = bool(self._limits or self._rejecting) or self._depth is not None
         self.strict_keys = (
             keys.empty is EmptyKey.REJECTED
             or keys.reserved is not None
@@ -123,6 +137,8 @@ class Checks:
                 size = getattr(sizes, attribute)
                 if size > limit.most:
                     yield exceeded(code, limit, size, what, self._driver.name)
+        if self._rejecting and write.fields:
+            yield from self._of_indexed(write.fields)
         if self._depth is not None and write.fields:
             levels = max(map(depth, write.fields.values()))
             if levels > self._depth.most:
@@ -131,6 +147,22 @@ class Checks:
                 what = f"the field {deepest!r}"
                 yield exceeded(
                     "records.depth", self._depth, levels, what, self._driver.name, deepest
+                )
+
+    def _of_indexed(self, fields: Fields) -> Iterator[Violation]:
+        for index in self._rejecting:
+            name = unfit(index, fields)
+            if name is not None:
+                kind = index.types[index.fields.index(name)]
+                yield Violation(
+                    code=UNFIT,
+                    says=(
+                        f"the index {index.name!r} takes no empty, null or other value in the "
+                        f"field {name!r}{f', which is declared {kind}' if kind else ''}; leave the "
+                        "field out, or give the index the policy encode or omit"
+                    ),
+                    driver=self._driver.name,
+                    path=name,
                 )
 
 

@@ -102,6 +102,19 @@ def test_ranges_and_indexes_on_the_engines(every: Store) -> None:
     assert orders.count(index="by_state", state="nowhere") == 0
 
 
+@pytest.mark.rule("QRY-12")
+def test_a_range_is_of_one_type(local: Store) -> None:
+    orders = fill(local)
+    for rank in (None, True, 1.5, Decimal(2), "1", b"1"):
+        orders.put({"customer": "c", "order": 1, "state": "open", "total": rank})
+        ranks = [r["total"] for r in orders.query(index="by_state", state="open", total=Above(1))]
+        assert ranks == sorted([2, 2, rank] if rank in (1.5, Decimal(2)) else [2, 2])
+    for low, high in ((1, "a"), (None, 1), (True, 1), ("a", b"a")):
+        with pytest.raises(InvalidRequest, match="total: the bounds of a range are of one type"):
+            orders.query(index="by_state", state="open", total=Between(low, high))
+    assert orders.count(index="by_state", state="open", total=Between(0.5, Decimal(2))) == 4
+
+
 @pytest.mark.rule("QRY-2", "QRY-7")
 def test_where_filters_after_reading(local: Store) -> None:
     orders = fill(local)

@@ -72,6 +72,8 @@ def test_what_a_collection_was_declared_with_cannot_change_it() -> None:
         ({"indexes": {"": ["a"]}}, "index '' needs a name and fields"),
         ({"indexes": {"by": ["_ps_v"]}}, "a field cannot be called '_ps_v'"),
         ({"indexes": {"by": ["a", "a"]}}, "index 'by' names a field twice"),
+        ({"indexes": {"by": ["a:str", "a:number"]}}, "index 'by' names a field twice"),
+        ({"indexes": {"by": ["a:int"]}}, "the type must be one of str, bytes, bool, number"),
         ({"indexes": {"by": "state"}}, "a list of names, not the text 'state'"),
         ({"indexes": [Index("by", ["a"]), Index("by", ["b"])]}, "['by'] is declared twice"),
     ],
@@ -83,6 +85,13 @@ def test_a_wrong_declaration_is_refused(arguments: dict[str, Any], message: str 
         return
     with pytest.raises(ConfigError, match=re.escape(message)):
         Collection(**arguments)
+
+
+def test_the_fields_of_an_index_may_have_types() -> None:
+    index = Index("by", ["state:str", "rank", "at : datetime"])
+    assert index.fields == ("state", "rank", "at")
+    assert index.types == ("str", None, "datetime")
+    assert Index("by", index.declared) == index != Index("by", index.fields)
 
 
 def test_a_key_field_has_one_of_three_types() -> None:

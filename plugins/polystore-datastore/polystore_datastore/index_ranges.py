@@ -1,10 +1,9 @@
 """A range of an index as ranges of Datastore's own order. No I/O.
 
 Datastore orders null < ints and timestamps < bool < text and bytes < floats < geo points < keys,
-and compares values of one of these groups only. The portable order
-(:mod:`polystore.driver.ordering`) has other groups: its numbers are ints and floats. So a range
-is one interval for each group that it touches, those side by side joined; what an interval holds
-beyond the range is dropped from the answer.
+and compares values of one of these groups only. A range is of one type (QRY-12), which is one
+group, or two for numbers: ints and floats. What an interval holds beyond the range, such as
+timestamps among ints, is dropped from the answer.
 """
 
 from __future__ import annotations
@@ -24,8 +23,17 @@ from polystore_datastore.messages import GREATER, GREATER_OR_EQUAL, LESS, LESS_O
 from polystore_datastore.names import key_name
 
 _NULL, _INT, _BOOL, _TEXT, _FLOAT, _POINT, _KEY = range(7)
-_RANKS = ("1", "34", "2", "56", "3", "8", "7")
-"""For each group the types that it holds, by the first letter of their portable text."""
+_GROUPS = {
+    "1": (_NULL,),
+    "2": (_BOOL,),
+    "3": (_INT, _FLOAT),
+    "4": (_INT,),
+    "5": (_TEXT,),
+    "6": (_TEXT,),
+    "7": (_KEY,),
+    "8": (_POINT,),
+}
+"""The groups of each type, by the first letter of its portable text."""
 
 _FIRST: tuple[Any, ...] = (None, INT_MIN, False, "", -inf, GeoPoint(-90.0, -180.0))
 """The least value of each group; that of the keys is not known."""
@@ -70,25 +78,17 @@ def intervals(bounds: Range | None, is_native: Callable[[Any], bool]) -> list[In
     """
     if bounds is None or (bounds.low is None and bounds.high is None):
         return [EVERYTHING]
-    low_rank = "0" if bounds.low is None else encode_ordered(bounds.low[0])[0]
-    high_rank = "9" if bounds.high is None else encode_ordered(bounds.high[0])[0]
-    found: list[Interval] = []
-    open_group = None  # the last interval goes on to the end of this group
-    for group, ranks in enumerate(_RANKS):
-        if not any(low_rank <= rank <= high_rank for rank in ranks):
-            continue
+    given = bounds.low or bounds.high
+    assert given is not None
+    found = []
+    for group in _GROUPS[encode_ordered(given[0])[0]]:
         low = high = None
-        if bounds.low is not None and low_rank in ranks and _helps(group, bounds.low, is_native):
+        if bounds.low is not None and _helps(group, bounds.low, is_native):
             low = _bound(group, bounds.low[0], bounds.low_included, low_side=True)
-        if bounds.high is not None and high_rank in ranks and _helps(group, bounds.high, is_native):
+        if bounds.high is not None and _helps(group, bounds.high, is_native):
             high = _bound(group, bounds.high[0], bounds.high_included, low_side=False)
-        if low is _NO_VALUE or high is _NO_VALUE:
-            continue
-        interval = _within(group, low, high)
-        if low is None and open_group == group - 1 and found:
-            interval = Interval(found.pop().low, interval.high)
-        found.append(interval)
-        open_group = group if high is None else None
+        if low is not _NO_VALUE and high is not _NO_VALUE:
+            found.append(_within(group, low, high))
     return found
 
 
@@ -180,19 +180,3 @@ def _native_ref(ref: Ref) -> list[tuple[bytes, bool, Any]]:
         (kind.encode(), isinstance(part, str), key_name(part) if isinstance(part, str) else part)
         for kind, part in zip(ref.collection.split("/"), ref.key, strict=False)
     ]
-
-
-def holds(bounds: Range | None, value: Any) -> bool:
-    """Whether a scalar is in a range, in the portable order."""
-    if bounds is None:
-        return True
-    text = encode_ordered(value)
-    if bounds.low is not None:
-        low = encode_ordered(bounds.low[0])
-        if text < low or (text == low and not bounds.low_included):
-            return False
-    if bounds.high is not None:
-        high = encode_ordered(bounds.high[0])
-        if text > high or (text == high and not bounds.high_included):
-            return False
-    return True

@@ -16,14 +16,14 @@ import attrs
 
 from polystore.driver import QueryPage, Stored
 from polystore.driver.ordering import SCALARS
-from polystore.driver.spans import span
+from polystore.driver.spans import span, within
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Index
 from polystore.values import same
 from polystore_datastore.codec import INDEXED_BYTES
 from polystore_datastore.connection import Connection
 from polystore_datastore.entities import stored
-from polystore_datastore.index_ranges import EVERYTHING, Interval, clipped, holds, intervals
+from polystore_datastore.index_ranges import EVERYTHING, Interval, clipped, intervals
 from polystore_datastore.messages import (
     EQUAL,
     GREATER,
@@ -83,7 +83,7 @@ def _matching(place: Place, plan: QueryPlan, index: Index, batch: Message) -> It
         if (
             all(type(value) in SCALARS for value in values)
             and all(map(same, plan.equals, values))
-            and (ranged == len(values) or holds(plan.range, values[ranged]))
+            and (ranged == len(values) or within(plan.range, values[ranged]))
         ):
             yield record
 

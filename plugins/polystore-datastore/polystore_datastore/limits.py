@@ -5,6 +5,7 @@ from __future__ import annotations
 from polystore.capabilities import (
     Batches,
     Capabilities,
+    EmptyIndexed,
     Indexes,
     Keys,
     Limit,
@@ -54,6 +55,9 @@ def capabilities_of(place: Place) -> Capabilities:
         records=Records(size=ENTITY, depth=DEPTH),
         transactions=Transactions(scope=Scope.STORE, size=TRANSACTION),
         batches=Batches(read_keys=LOOKUP, write_items=WRITES),
-        indexes=Indexes(value=INDEXED),
+        indexes=Indexes(
+            value=INDEXED,
+            empty={index.name: EmptyIndexed.INDEXED for index in place.collection.indexes},
+        ),
         versions=Versions.NATIVE,
     )

@@ -51,7 +51,10 @@ def capabilities_of(table: Table) -> Capabilities:
             scope=Scope.STORE, items=TRANSACTION_ITEMS, size=TRANSACTION_SIZE
         ),
         batches=Batches(read_keys=READ_KEYS, write_items=WRITE_ITEMS),
-        indexes=Indexes(value=INDEXED, empty=EmptyIndexed.ENCODED),
+        indexes=Indexes(
+            value=INDEXED,
+            empty={index.declared.name: EmptyIndexed.ENCODED for index in table.indexes},
+        ),
         reads=Reads(index=Freshness.EVENTUAL),
         versions=Versions.WRITTEN,
     )

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 import attrs
 
 from polystore.driver import QueryPage, ScanPage, Segment, Stored
-from polystore.driver.keycodec import AFTER, encode_key, encode_part
+from polystore.driver.keycodec import encode_key, encode_part
 from polystore.driver.ordering import encode_ordered
+from polystore.driver.spans import bracket
 from polystore.errors import CursorExpired
 from polystore.queries import Position, QueryPlan, Range
 from polystore.values import Key
@@ -20,9 +21,6 @@ from polystore_dynamodb.items import stored
 from polystore_dynamodb.placement import KeyAttribute, Table, TableIndex
 
 Request: TypeAlias = dict[str, Any]
-
-_LOWEST = "\x01"
-"""Below every encoded text; a key condition takes no empty text."""
 
 
 @attrs.frozen
@@ -155,12 +153,10 @@ def _text_sort(
         if not prefix:
             return EVERY
         return SortCondition("begins_with(#s, :s)", {":s": {"S": prefix}})
-    low, high = prefix or _LOWEST, prefix + AFTER
-    if bounds.low is not None:
-        low = prefix + encode(bounds.low[0]) + ("" if bounds.low_included else AFTER)
-    if bounds.high is not None:
-        high = prefix + encode(bounds.high[0])
-        high = high + AFTER if bounds.high_included else high[:-1]
+    reach = bracket(bounds, encode)
+    low, high = prefix + reach.low, prefix + reach.high
+    if bounds.high is not None and not bounds.high_included:
+        high = high[:-1]
     if low.encode() > high.encode():
         return None
     return SortCondition("#s BETWEEN :low AND :high", {":low": {"S": low}, ":high": {"S": high}})

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-from polystore.capabilities import Capabilities, Scope, Transactions
+from polystore.capabilities import Capabilities, Indexes, Scope, Transactions
 from polystore.driver import (
     Check,
     Committed,
@@ -27,6 +27,7 @@ from polystore.driver import (
 )
 from polystore.driver.absence import closed, no_collection, no_index
 from polystore.driver.bookkeeping import holds, refusals
+from polystore.driver.policies import OPTION, Policed, empties, policed
 from polystore.driver.spans import span
 from polystore.drivers.memory.table import Table
 from polystore.errors import ConfigError, DriverError, PolystoreError
@@ -34,8 +35,6 @@ from polystore.plugin.specs import DriverURL
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Key, canonical
-
-_CAPABILITIES = Capabilities(transactions=Transactions(scope=Scope.STORE))
 
 
 class Space:
@@ -77,7 +76,10 @@ class MemoryDriver(Driver):
         self._open = True
 
     def capabilities(self, collection: Collection) -> Capabilities:
-        return _CAPABILITIES
+        return Capabilities(
+            transactions=Transactions(scope=Scope.STORE),
+            indexes=Indexes(empty=empties(_indexes(collection))),
+        )
 
     def measure(self, write: Write) -> Sizes:
         """Bytes of the canonical form: memory has no accounting of its own, and no limits."""
@@ -126,8 +128,10 @@ class MemoryDriver(Driver):
     ) -> QueryPage:
         table = self._table(collection)
         index = plan.index
-        if index is not None and table.indexes.get(index.name) != index:
-            raise no_index(self.name, collection, index)
+        if index is not None:
+            there = table.indexes.get(index.name)
+            if there is None or there.index != index:
+                raise no_index(self.name, collection, index)
         with self._lock:
             keys = table.within(index, span(plan, after), plan.descending, limit)
             rows = [(key, table.rows[key]) for key in keys]
@@ -162,9 +166,9 @@ class MemoryDriver(Driver):
             problem = _key_problem(collection, table)
             if problem is not None:
                 raise ConfigError(problem, collection=collection.name, driver=self.name)
-            for index in collection.indexes:
-                if table.indexes.get(index.name) != index:
-                    table.add_index(index)
+            for kept in _indexes(collection):
+                if table.indexes.get(kept.index.name) != kept:
+                    table.add_index(kept)
 
     def drop(self, collection: Collection) -> None:
         if not self._open:
@@ -179,7 +183,7 @@ class MemoryDriver(Driver):
         if table is None:
             return Description(exists=False)
         problem = _key_problem(collection, table)
-        missing = [i for i in collection.indexes if table.indexes.get(i.name) != i]
+        missing = [k.index for k in _indexes(collection) if table.indexes.get(k.index.name) != k]
         return Description(
             exists=True,
             problems=(
@@ -203,6 +207,22 @@ class MemoryDriver(Driver):
             if not self._open:
                 raise closed(self.name) from None
             raise no_collection(self.name, collection) from None
+
+
+def _indexes(collection: Collection) -> tuple[Policed, ...]:
+    """The indexes under their policies; ``native`` is what memory's own order of values is.
+
+    Raises:
+        ConfigError: the placement says something else than policies.
+    """
+    unknown = sorted(set(collection.placement("memory")) - {OPTION})
+    if unknown:
+        raise ConfigError(
+            f"placement in memory: unknown option {unknown}; there is: {OPTION}",
+            collection=collection.name,
+            driver="memory",
+        )
+    return policed(collection, "memory")
 
 
 def _key_problem(collection: Collection, table: Table) -> str | None:

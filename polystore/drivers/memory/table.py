@@ -10,7 +10,8 @@ import attrs
 
 from polystore.driver import Segment, Stored, Token, Write
 from polystore.driver.keycodec import AFTER, encode_key
-from polystore.driver.spans import Span, index_entry
+from polystore.driver.policies import Policed
+from polystore.driver.spans import Span
 from polystore.schema import Collection, Index
 from polystore.values import Fields, Key, copied
 
@@ -46,14 +47,14 @@ class Table:
 
     def __init__(self, collection: Collection) -> None:
         self.key = collection.key
-        self.indexes: dict[str, Index] = {}
+        self.indexes: dict[str, Policed] = {}
         self.rows: dict[Key, Row] = {}
         self._order: list[Entry] = []
         self._orders: list[list[Entry]] = []
 
-    def add_index(self, index: Index) -> None:
+    def add_index(self, kept: Policed) -> None:
         """Keep the records in the order of this index from now on, in place of one of its name."""
-        self.indexes[index.name] = index
+        self.indexes[kept.index.name] = kept
         self._orders = [[] for _ in self.indexes]
         for key, row in self.rows.items():
             row.entries = self._entries(key, row.fields)
@@ -108,7 +109,7 @@ class Table:
         return list(islice(rest, limit))
 
     def _entries(self, key: Key, fields: Fields | None) -> list[str | None]:
-        return [index_entry(index, fields, key) for index in self.indexes.values()]
+        return [kept.entry(fields, key) for kept in self.indexes.values()]
 
 
 def _copied(fields: Fields | None, nested: bool) -> Fields | None:

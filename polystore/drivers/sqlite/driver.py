@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from polystore.capabilities import Capabilities, Scope, Transactions
+from polystore.capabilities import Capabilities, Indexes, Scope, Transactions
 from polystore.driver import (
     ANYTHING,
     Check,
@@ -33,12 +33,13 @@ from polystore.driver import (
 from polystore.driver.absence import no_collection, no_index
 from polystore.driver.bookkeeping import holds, refusals
 from polystore.driver.keycodec import decode_key, encode_key
+from polystore.driver.policies import empties
 from polystore.driver.spans import span
 from polystore.drivers.sqlite import provision
 from polystore.drivers.sqlite.connections import DRIVER, Connections, NoFile
 from polystore.drivers.sqlite.document import encode_document
 from polystore.drivers.sqlite.faults import may_be_stale, translated
-from polystore.drivers.sqlite.layout import Layout, read_layout, table_name
+from polystore.drivers.sqlite.layout import Layout, indexes_of, read_layout, table_name
 from polystore.drivers.sqlite.rows import Rows, Stale, following
 from polystore.drivers.sqlite.statements import Statements
 from polystore.errors import ConfigError, CursorExpired, PolystoreError, Unsupported
@@ -50,8 +51,6 @@ from polystore.values import Key
 T = TypeVar("T")
 
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
-_CAPABILITIES = Capabilities(transactions=Transactions(scope=Scope.STORE))
-"""Its only limit, a billion bytes a row, is beyond what a test, or a record, should reach."""
 
 
 def open_sqlite(url: DriverURL) -> Driver:
@@ -112,8 +111,12 @@ class SqliteDriver(Driver):
     # -- what it promises ---------------------------------------------------------------------
 
     def capabilities(self, collection: Collection) -> Capabilities:
+        """The only limit, a billion bytes a row, is beyond what a record should reach."""
         table_name(collection)
-        return _CAPABILITIES
+        return Capabilities(
+            transactions=Transactions(scope=Scope.STORE),
+            indexes=Indexes(empty=empties(indexes_of(collection))),
+        )
 
     def measure(self, write: Write) -> Sizes:
         """Bytes of the document, which is the largest value of a row."""

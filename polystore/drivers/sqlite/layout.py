@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
+from polystore.driver.policies import OPTION, Policed, Policy, policed
 from polystore.drivers.sqlite.columns import Affinity, Column
 from polystore.drivers.sqlite.quoting import quoted
 from polystore.errors import ConfigError
@@ -36,7 +37,7 @@ filled."""
 class KeptIndex:
     """An index that the table has: its column, and whether all records are in it yet."""
 
-    index: Index
+    policed: Policed
     column: int
     ready: bool
 
@@ -73,7 +74,7 @@ class Layout:
     def index(self, index: Index) -> KeptIndex | None:
         """The index of this name and these fields, if the table has it, filled."""
         for kept in self.indexes:
-            if kept.index == index and kept.ready:
+            if kept.policed.index == index and kept.ready:
                 return kept
         return None
 
@@ -86,9 +87,11 @@ def table_name(collection: Collection) -> str:
     """
     placement = collection.placement("sqlite")
     where = f"[collections.{collection.name}.sqlite]"
-    unknown = sorted(set(placement) - {"table"})
+    unknown = sorted(set(placement) - {"table", OPTION})
     if unknown:
-        raise ConfigError(f"{where}: {unknown} is not known; there is: table", driver="sqlite")
+        raise ConfigError(
+            f"{where}: {unknown} is not known; there are: table, {OPTION}", driver="sqlite"
+        )
     table = placement.get("table", collection.name)
     if type(table) is not str or not table or "\x00" in table:
         raise ConfigError(f"{where}: table must be a name", driver="sqlite")
@@ -96,6 +99,25 @@ def table_name(collection: Collection) -> str:
         raise ConfigError(f"{where}: the table name {table!r} is reserved", driver="sqlite")
     _check_names(collection, where)
     return table
+
+
+def indexes_of(collection: Collection) -> tuple[Policed, ...]:
+    """The indexes of a collection under their policies.
+
+    Raises:
+        ConfigError: one is to be ``native``.
+    """
+    found = policed(collection, "sqlite")
+    for kept in found:
+        if kept.native:
+            raise ConfigError(
+                f"placement in sqlite: the index {kept.index.name!r} cannot be native: an index of "
+                "SQL has no place for every type of value, and knows none of the document; use "
+                "encode, which also holds the rows that were there before",
+                collection=collection.name,
+                driver="sqlite",
+            )
+    return found
 
 
 def _check_names(collection: Collection, where: str) -> None:
@@ -207,11 +229,15 @@ def _indexes(
     if not any(name.startswith(ENTRY) for name in places):
         return ()
     rows = connection.execute(
-        f"SELECT name, fields, ready FROM {INDEXES} WHERE tbl = ?", (table,)
+        f"SELECT name, fields, policy, ready FROM {INDEXES} WHERE tbl = ?", (table,)
     ).fetchall()
     return tuple(
-        KeptIndex(Index(name, tuple(json.loads(fields))), places[ENTRY + name], bool(ready))
-        for name, fields, ready in rows
+        KeptIndex(
+            Policed(Index(name, tuple(json.loads(fields))), Policy(policy)),
+            places[ENTRY + name],
+            bool(ready),
+        )
+        for name, fields, policy, ready in rows
         if ENTRY + name in places
     )
 

@@ -7,12 +7,13 @@ import sqlite3
 
 from polystore.driver.absence import no_index
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
-from polystore.driver.spans import index_entry
+from polystore.driver.policies import Policed
 from polystore.drivers.sqlite.layout import (
     DOCUMENT,
     ENTRY,
     INDEXES,
     Layout,
+    indexes_of,
     read_layout,
     table_name,
 )
@@ -20,7 +21,7 @@ from polystore.drivers.sqlite.quoting import quoted
 from polystore.drivers.sqlite.rows import Rows
 from polystore.drivers.sqlite.statements import Statements
 from polystore.errors import ConfigError
-from polystore.schema import Collection, Index
+from polystore.schema import Collection
 
 _TYPES: dict[type, str] = {str: "TEXT", int: "INTEGER", bytes: "BLOB"}
 _KEPT = {
@@ -45,9 +46,9 @@ def create(connection: sqlite3.Connection, collection: Collection) -> None:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {quoted(name)} {kind}")
     if not layout.unique:
         _make_unique(connection, collection, layout)
-    missing = [i for i in collection.indexes if layout.index(i) is None]
-    for index in missing:
-        _add_index(connection, layout.table, index, there)
+    missing = _missing(layout, collection)
+    for kept in missing:
+        _add_index(connection, layout.table, kept, there)
     if missing:
         _fill(connection, collection)
 
@@ -63,9 +64,7 @@ def drop(connection: sqlite3.Connection, collection: Collection) -> None:
 def problems(layout: Layout, collection: Collection) -> tuple[str, ...]:
     """What differs from the declaration, each a sentence that says what to do."""
     found = [
-        no_index("sqlite", collection, index).message
-        for index in collection.indexes
-        if layout.index(index) is None
+        no_index("sqlite", collection, kept.index).message for kept in _missing(layout, collection)
     ]
     if not layout.unique:
         found.append(
@@ -73,6 +72,11 @@ def problems(layout: Layout, collection: Collection) -> tuple[str, ...]:
             "let store.create() make a unique index"
         )
     return tuple(found)
+
+
+def _missing(layout: Layout, collection: Collection) -> list[Policed]:
+    there = {kept.policed for kept in layout.indexes if kept.ready}
+    return [kept for kept in indexes_of(collection) if kept not in there]
 
 
 def _read(connection: sqlite3.Connection, collection: Collection) -> Layout:
@@ -105,17 +109,19 @@ def _make_unique(connection: sqlite3.Connection, collection: Collection, layout:
         ) from error
 
 
-def _add_index(connection: sqlite3.Connection, table: str, index: Index, there: set[str]) -> None:
+def _add_index(connection: sqlite3.Connection, table: str, kept: Policed, there: set[str]) -> None:
+    index = kept.index
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {INDEXES} (tbl TEXT NOT NULL, name TEXT NOT NULL, "
-        "fields TEXT NOT NULL, ready INTEGER NOT NULL, PRIMARY KEY (tbl, name))"
+        "fields TEXT NOT NULL, policy TEXT NOT NULL, ready INTEGER NOT NULL, "
+        "PRIMARY KEY (tbl, name))"
     )
     column = ENTRY + index.name
     if column not in there:
         connection.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(column)} TEXT")
     connection.execute(
-        f"INSERT OR REPLACE INTO {INDEXES} VALUES (?, ?, ?, 1)",
-        (table, index.name, json.dumps(index.fields)),
+        f"INSERT OR REPLACE INTO {INDEXES} VALUES (?, ?, ?, ?, 1)",
+        (table, index.name, json.dumps(index.declared), kept.policy.value),
     )
     name = quoted(f"_ps_index:{table}:{index.name}")
     connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {quoted(table)} ({quoted(column)})")
@@ -132,5 +138,5 @@ def _fill(connection: sqlite3.Connection, collection: Collection) -> None:
     update = f"UPDATE {quoted(layout.table)} SET {changes} WHERE {keys}"
     for row in connection.execute(f"SELECT * FROM {quoted(layout.table)}").fetchall():
         stored = rows.stored(row)
-        entries = [index_entry(kept.index, stored.fields, stored.key) for kept in layout.indexes]
+        entries = [kept.policed.entry(stored.fields, stored.key) for kept in layout.indexes]
         connection.execute(update, (*entries, *stored.key))

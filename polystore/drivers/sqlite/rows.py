@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from polystore.driver import Stored, Token, Write
-from polystore.driver.spans import index_entry
 from polystore.drivers.sqlite.columns import Column
 from polystore.drivers.sqlite.document import ABSENT, decode_document, encode_document
 from polystore.drivers.sqlite.layout import Layout
@@ -101,7 +100,7 @@ class Rows:
             self._keep(values, layout.tombstone, 1)
         self._lay(values, write.fields)
         for kept in layout.indexes:
-            values[kept.column] = index_entry(kept.index, write.fields, write.key)
+            values[kept.column] = kept.policed.entry(write.fields, write.key)
         return tuple(values)
 
     def _keep(self, values: list[Any], place: int | None, value: Any) -> None:

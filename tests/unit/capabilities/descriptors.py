@@ -44,7 +44,9 @@ descriptors = st.builds(
     writes=st.builds(Writes, conditions=st.frozensets(st.sampled_from(sorted(CONDITIONS)))),
     transactions=st.builds(Transactions, scope=st.sampled_from(Scope), items=LIMITS, size=LIMITS),
     batches=st.builds(Batches, read_keys=LIMITS, write_items=LIMITS),
-    indexes=st.builds(Indexes, value=LIMITS, empty=st.sampled_from(EmptyIndexed)),
+    indexes=st.builds(
+        Indexes, value=LIMITS, empty=st.dictionaries(FEW, st.sampled_from(EmptyIndexed))
+    ),
     reads=st.builds(
         Reads,
         point=st.sampled_from(Freshness),

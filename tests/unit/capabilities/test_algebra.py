@@ -71,7 +71,11 @@ def test_at_most_is_the_order_of_the_meet(a: Capabilities, b: Capabilities) -> N
     assert at_most(a, b) == (at_most(a, a & b) and at_most(a & b, a))
 
 
-STRONGEST = Capabilities(transactions=Transactions(scope=Scope.STORE), versions=Versions.NATIVE)
+STRONGEST = Capabilities(
+    transactions=Transactions(scope=Scope.STORE),
+    indexes=Indexes(empty={"i": EmptyIndexed.INDEXED}),
+    versions=Versions.NATIVE,
+)
 LIMIT = Limit(1, "bytes", "all", "here")
 WEAKEST = Capabilities(
     keys=Keys(
@@ -81,7 +85,7 @@ WEAKEST = Capabilities(
     writes=Writes(conditions=frozenset()),
     transactions=Transactions(scope=Scope.NONE, items=LIMIT, size=LIMIT),
     batches=Batches(read_keys=LIMIT, write_items=LIMIT),
-    indexes=Indexes(value=LIMIT, empty=EmptyIndexed.REJECTED),
+    indexes=Indexes(value=LIMIT, empty={"i": EmptyIndexed.REJECTED}),
     reads=Reads(point=Freshness.EVENTUAL, query=Freshness.EVENTUAL, index=Freshness.EVENTUAL),
     versions=Versions.WRITTEN,
 )
@@ -110,6 +114,13 @@ def test_of_two_rules_the_weaker_counts() -> None:
     assert [scope.strength for scope in Scope] == [0, 1, 2, 3]
     partition = Transactions(scope=Scope.PARTITION)
     assert meet(partition, Transactions(scope=Scope.STORE)) == partition
+
+
+def test_each_index_has_the_weaker_of_its_two_rules() -> None:
+    one = {"a": EmptyIndexed.ENCODED, "b": EmptyIndexed.REJECTED, "c": EmptyIndexed.INDEXED}
+    other = {"a": EmptyIndexed.OMITTED, "b": EmptyIndexed.INDEXED}
+    met = meet(Indexes(empty=one), Indexes(empty=other)).empty
+    assert met == {"a": EmptyIndexed.OMITTED, "b": EmptyIndexed.REJECTED}
 
 
 @given(PATTERNS, PATTERNS, st.text("abcdex_|)]\\", max_size=4))

@@ -39,6 +39,8 @@ def test_a_descriptor_is_frozen() -> None:
         (("keys", "more"), 7),
         (("writes", "conditions"), "anything"),
         (("writes", "conditions"), [1]),
+        (("indexes", "empty"), "indexed"),
+        (("indexes", "empty"), {"by_state": "best"}),
     ],
 )
 def test_what_is_no_descriptor_is_refused_with_its_path(path: tuple[str, ...], value: Any) -> None:
