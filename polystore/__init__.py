@@ -47,7 +47,7 @@ from polystore.errors import (
 )
 from polystore.queries import Above, Below, Between, From, Range, UpTo
 from polystore.reading import Explanation, Page
-from polystore.records import Append, Change, Increment, Record, Remove, Set, Version
+from polystore.records import KEEP, Append, Change, Increment, Record, Remove, Set, Version
 from polystore.schema import Collection, Index, KeyField
 from polystore.store import (
     Store,
@@ -58,6 +58,7 @@ from polystore.store import (
 from polystore.values import GeoPoint, Ref
 
 __all__ = [
+    "KEEP",
     "Above",
     "AlreadyExists",
     "Append",

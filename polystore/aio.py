@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -23,7 +24,7 @@ from polystore.operations import Operations, seconds_of
 from polystore.plugin.registry import Registry
 from polystore.queries import Range
 from polystore.reading import Explanation, Page, Reading
-from polystore.records import Record, Version
+from polystore.records import KEEP, Expiry, Record, Version
 from polystore.runner import AsyncRunner
 from polystore.schema import Collection
 from polystore.serving import Asked
@@ -59,7 +60,7 @@ class AsyncStore:
 
     def __init__(self, databases: Databases) -> None:
         self._databases = databases
-        self._runner = AsyncRunner()
+        self._runner = AsyncRunner(wall=databases.runner.wall)
         self._run = self._runner.run
         self._collections: dict[str, AsyncOpenCollection] = {}
 
@@ -148,16 +149,21 @@ class AsyncOpenCollection:
         record: Mapping[str, object],
         when: Condition = If.any,
         *,
+        expires_at: datetime | None = None,
         timeout: float | None = None,
     ) -> Version:
         """Write a whole record, whether or not it exists."""
-        return await self._run(self._operations.put(record, when, timeout))
+        return await self._run(self._operations.put(record, when, timeout, expires_at))
 
     async def insert(
-        self, record: Mapping[str, object], *, timeout: float | None = None
+        self,
+        record: Mapping[str, object],
+        *,
+        expires_at: datetime | None = None,
+        timeout: float | None = None,
     ) -> Version:
         """Write a new record. Raises AlreadyExists where there is one with its key."""
-        return await self._run(self._operations.put(record, If.absent, timeout))
+        return await self._run(self._operations.put(record, If.absent, timeout, expires_at))
 
     async def get(
         self, *key: object, consistency: str = "strong", timeout: float | None = None
@@ -179,10 +185,12 @@ class AsyncOpenCollection:
         self,
         *key_and_changes: object,
         when: Condition = If.present,
+        expires_at: Expiry = KEEP,
         timeout: float | None = None,
     ) -> Version:
         """Change fields of one record, once."""
-        return await self._run(self._operations.update(key_and_changes, when, timeout))
+        update = self._operations.update(key_and_changes, when, timeout, expires_at)
+        return await self._run(update)
 
     async def delete(
         self, *key: object, when: Condition = If.any, timeout: float | None = None
@@ -332,17 +340,30 @@ class AsyncTransactionCollection:
         """Read one record; the commit checks that it is still so."""
         return await self._run(self._collection.get(key))
 
-    async def put(self, record: Mapping[str, object], when: Condition = If.any) -> None:
+    async def put(
+        self,
+        record: Mapping[str, object],
+        when: Condition = If.any,
+        *,
+        expires_at: datetime | None = None,
+    ) -> None:
         """Write a whole record at commit. Raises Conflict at once where ``when`` is false."""
-        await self._run(self._collection.put(record, when))
+        await self._run(self._collection.put(record, when, expires_at))
 
-    async def insert(self, record: Mapping[str, object]) -> None:
+    async def insert(
+        self, record: Mapping[str, object], *, expires_at: datetime | None = None
+    ) -> None:
         """Write a new record at commit. Raises AlreadyExists at once where there is one."""
-        await self._run(self._collection.put(record, If.absent))
+        await self._run(self._collection.put(record, If.absent, expires_at))
 
-    async def update(self, *key_and_changes: object, when: Condition = If.present) -> None:
+    async def update(
+        self,
+        *key_and_changes: object,
+        when: Condition = If.present,
+        expires_at: Expiry = KEEP,
+    ) -> None:
         """Change fields of one record at commit. Raises NotFound at once where there is none."""
-        await self._run(self._collection.update(key_and_changes, when))
+        await self._run(self._collection.update(key_and_changes, when, expires_at))
 
     async def delete(self, *key: object, when: Condition = If.any) -> None:
         """Take one record away at commit. Raises Conflict at once where ``when`` is false."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from polystore.conditions import Condition, If
@@ -12,7 +13,7 @@ from polystore.errors import Contention, Throttled
 from polystore.operations import Operations, written
 from polystore.queries import Range
 from polystore.reading import Explanation, Page, Reading
-from polystore.records import Record, Version
+from polystore.records import KEEP, Expiry, Record, Version, expiry_of
 from polystore.route.direct import Direct
 from polystore.schema import Collection
 from polystore.serving import Asked
@@ -73,6 +74,7 @@ class OpenCollection:
         record: Mapping[str, object],
         when: Condition = If.any,
         *,
+        expires_at: datetime | None = None,
         timeout: float | None = None,
     ) -> Version:
         """Write a whole record, whether or not it exists.
@@ -80,6 +82,7 @@ class OpenCollection:
         Args:
             record: all fields, key fields included.
             when: what must be so of the record that is there, or of its absence.
+            expires_at: the moment from which on the record is gone; ``None`` for never.
             timeout: seconds for the operation; by default the store's.
 
         Returns:
@@ -91,17 +94,23 @@ class OpenCollection:
         """
         if when is If.any and self._direct is not None:
             with suppress(Contention, Throttled):
-                return written(self._direct.put(record))
-        return self._run(self._operations.put(record, when, timeout))
+                return written(self._direct.put(record, expiry_of(expires_at)))
+        return self._run(self._operations.put(record, when, timeout, expires_at))
 
-    def insert(self, record: Mapping[str, object], *, timeout: float | None = None) -> Version:
+    def insert(
+        self,
+        record: Mapping[str, object],
+        *,
+        expires_at: datetime | None = None,
+        timeout: float | None = None,
+    ) -> Version:
         """Write a new record. Raises AlreadyExists where there is one with its key."""
         if self._direct is not None:
             with suppress(Contention, Throttled):
-                version = self._direct.insert(record)
+                version = self._direct.insert(record, expiry_of(expires_at))
                 if isinstance(version, Version):
                     return version
-        return self._run(self._operations.put(record, If.absent, timeout))
+        return self._run(self._operations.put(record, If.absent, timeout, expires_at))
 
     def get(
         self, *key: object, consistency: str = "strong", timeout: float | None = None
@@ -134,6 +143,7 @@ class OpenCollection:
         self,
         *key_and_changes: object,
         when: Condition = If.present,
+        expires_at: Expiry = KEEP,
         timeout: float | None = None,
     ) -> Version:
         """Change fields of one record, once.
@@ -142,13 +152,15 @@ class OpenCollection:
             key_and_changes: the parts of the key, then changes: Set, Remove, Increment, Append.
             when: what must be so of the record. A condition that holds of an absent record, such
                 as ``If.any``, makes one of the key and the changes.
+            expires_at: the moment from which on the record is gone, ``None`` for never, or ``KEEP``
+                what it has; with another moment there need be no changes.
             timeout: seconds for the operation; by default the store's.
 
         Raises:
             NotFound: there is no record, and the condition does not hold without.
             Conflict: the condition does not hold; nothing was written.
         """
-        return self._run(self._operations.update(key_and_changes, when, timeout))
+        return self._run(self._operations.update(key_and_changes, when, timeout, expires_at))
 
     def delete(self, *key: object, when: Condition = If.any, timeout: float | None = None) -> None:
         """Take one record away. Without a condition that succeeds where there is none too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from difflib import get_close_matches
 from functools import partial
@@ -29,7 +29,7 @@ from polystore.plugin.registry import Registry
 from polystore.route.bound import Bound
 from polystore.route.direct import Direct
 from polystore.route.plain import PlainRoute
-from polystore.runner import SyncRunner, perform
+from polystore.runner import SyncRunner, perform, wall_clock
 from polystore.schema import Collection
 
 DATABASE = "database"
@@ -51,17 +51,24 @@ class Databases:
         config: what to open.
         registry: finds the drivers.
         opened_at: file and line of the application that opened it, for a warning.
+        wall: tells microseconds since 1970.
 
     Raises:
         PolystoreError: a driver is unknown, or its database cannot be opened; all that had been
             opened is closed again.
     """
 
-    def __init__(self, config: Config, registry: Registry, opened_at: str) -> None:
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        opened_at: str,
+        wall: Callable[[], int] = wall_clock,
+    ) -> None:
         self.config = config
         self.opened_at = opened_at
         self.closed = False
-        self.runner = SyncRunner()
+        self.runner = SyncRunner(wall=wall)
         self._registry = registry
         # Not a method: what a group's threads hold must not keep a leaked store alive.
         self._promised = partial(_promised, registry)
@@ -143,7 +150,9 @@ class Databases:
         """The short way to a collection that one database holds; ``None`` for those of a group."""
         access = self.access(name)
         route = access.route
-        return Direct(route, access.bound()) if isinstance(route, PlainRoute) else None
+        if not isinstance(route, PlainRoute):
+            return None
+        return Direct(route, access.bound(), self.runner.wall)
 
     def member(self, group: str) -> Membership:
         """This process in one group. Raises InvalidRequest listing the declared groups."""

@@ -69,6 +69,15 @@ class Now(Effect[float]):
     __slots__ = ()
 
 
+class WallClock(Effect[int]):
+    """Microseconds since 1970 on this machine's wall clock.
+
+    Nothing but the hiding of expired records looks at it: no stage, lease or order rests on it.
+    """
+
+    __slots__ = ()
+
+
 class Uniform(Effect[float]):
     """A random number from 0 up to, not including, 1."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 import attrs
 
@@ -15,7 +16,7 @@ from polystore.conditions import Absent, Always, Condition, Present
 from polystore.driver import Consistency
 from polystore.effects import Procedure
 from polystore.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, PolystoreError
-from polystore.records import Change, Record, Version, changed
+from polystore.records import KEEP, Change, Expiry, Record, Version, changed, expiry_of
 from polystore.route.base import DELETE, Decision, Put, Route, Verb
 from polystore.route.bound import Bound
 from polystore.schema import Collection
@@ -60,21 +61,29 @@ def consistency_of(text: str) -> Consistency:
         raise InvalidRequest(f"consistency must be {names}, not {text!r}") from None
 
 
-def put_verb(fields: Fields, when: Condition) -> Verb:
+def put_verb(fields: Fields, when: Condition, expires_at: datetime | None = None) -> Verb:
     """Make the record ``fields``, if ``when`` holds."""
-    return _verb(when, Put(fields))
+    return _verb(when, Put(fields, expiry_of(expires_at)))
 
 
 def update_verb(
-    collection: Collection, key: Key, changes: tuple[Change, ...], when: Condition
+    collection: Collection,
+    key: Key,
+    changes: tuple[Change, ...],
+    when: Condition,
+    expires_at: Expiry,
 ) -> Verb:
     """Change a record. Where there is none and ``when`` holds all the same, start from the key."""
+    told = None if expires_at is KEEP else expiry_of(expires_at)
 
     def decide(record: Record | None) -> Decision:
         if not when.holds(record):
             raise NotFound("there is no such record") if record is None else refusal(when)
         fields = dict(zip(collection.key_names, key, strict=True)) if record is None else record
-        return Put(changed(dict(fields), changes, collection.key_names))
+        expires = told
+        if expires_at is KEEP and record is not None:
+            expires = expiry_of(record.expires_at)
+        return Put(changed(dict(fields), changes, collection.key_names), expires)
 
     return Verb(decide)
 
@@ -113,12 +122,13 @@ def _check_condition(when: object) -> None:
 
 
 def split_changes(
-    arguments: Sequence[object],
+    arguments: Sequence[object], expires_at: Expiry
 ) -> tuple[tuple[object, ...], tuple[Change, ...]]:
-    """The key parts and the changes of an ``update``."""
+    """The key parts and the changes of an ``update``; one of the expiry may be alone."""
     at = next((i for i, a in enumerate(arguments) if isinstance(a, Change)), len(arguments))
     changes = arguments[at:]
-    if not changes or not all(isinstance(change, Change) for change in changes):
+    enough = changes or expires_at is not KEEP
+    if not enough or not all(isinstance(change, Change) for change in changes):
         raise InvalidRequest(
             "update takes the key and then changes: Set, Remove, Increment, Append"
         )
@@ -143,13 +153,17 @@ class Operations:
         return seconds_of(timeout, self.timeout)
 
     async def put(
-        self, record: Mapping[str, object], when: Condition, timeout: float | None
+        self,
+        record: Mapping[str, object],
+        when: Condition,
+        timeout: float | None,
+        expires_at: datetime | None = None,
     ) -> Version:
         """Write a whole record."""
         self.access.enter()
         key, fields = self.access.bound().check_record(record)
         with located(self.collection, key):
-            return written(await self._write(key, put_verb(fields, when), timeout))
+            return written(await self._write(key, put_verb(fields, when, expires_at), timeout))
 
     async def get(
         self, parts: tuple[object, ...], consistency: str, timeout: float | None
@@ -173,15 +187,19 @@ class Operations:
         return [records[key] for key in checked]
 
     async def update(
-        self, arguments: Sequence[object], when: Condition, timeout: float | None
+        self,
+        arguments: Sequence[object],
+        when: Condition,
+        timeout: float | None,
+        expires_at: Expiry = KEEP,
     ) -> Version:
         """Change fields of one record."""
         self.access.enter()
-        parts, changes = split_changes(arguments)
+        parts, changes = split_changes(arguments, expires_at)
         _check_condition(when)
         key = self.access.bound().check_key(parts)
         with located(self.collection, key):
-            verb = update_verb(self.collection, key, changes, when)
+            verb = update_verb(self.collection, key, changes, when, expires_at)
             return written(await self._write(key, verb, timeout))
 
     async def delete(

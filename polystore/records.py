@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from decimal import Context, Decimal, Inexact
-from typing import Any
+from enum import Enum
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -17,6 +19,8 @@ from polystore.values import (
     check_name,
     checked,
     copied,
+    microseconds,
+    moment_at,
     same,
 )
 
@@ -38,6 +42,35 @@ class Version:
         return self.mark
 
 
+class Keep(Enum):
+    """The type of :data:`KEEP`."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+"""As ``expires_at`` of an update: the expiry stays what it is."""
+
+Expiry: TypeAlias = datetime | None | Keep
+"""What ``expires_at`` of an update may be."""
+
+
+def expiry_of(expires_at: datetime | None) -> int | None:
+    """``expires_at`` in microseconds since 1970; ``None``, for never, stays ``None``.
+
+    Raises:
+        InvalidValue: no datetime, or one without a time zone.
+    """
+    if expires_at is None:
+        return None
+    if type(expires_at) is not datetime:
+        raise InvalidValue(
+            f"expires_at is a datetime with a time zone, or None, not {type(expires_at).__name__}",
+            path="expires_at",
+        )
+    return microseconds(checked(expires_at, "expires_at"))
+
+
 class Record(Mapping[str, Any]):
     """One record: a mapping of all its fields, key fields included, with ``key`` and ``version``.
 
@@ -47,20 +80,29 @@ class Record(Mapping[str, Any]):
         key: the key.
         fields: all fields.
         version: the version, or its mark.
+        expires: when it expires, in microseconds since 1970.
     """
 
-    __slots__ = ("_fields", "_version", "key")
+    __slots__ = ("_expires", "_fields", "_version", "key")
 
-    def __init__(self, key: Key, fields: Fields, version: Version | str) -> None:
+    def __init__(
+        self, key: Key, fields: Fields, version: Version | str, expires: int | None = None
+    ) -> None:
         self.key = key
         self._fields = fields
         self._version = version
+        self._expires = expires
 
     @property
     def version(self) -> Version:
         """The mark of this state of the record."""
         version = self._version  # a mark until it is asked for: most reads never ask
         return version if isinstance(version, Version) else Version(version)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The moment from which on it is gone, in UTC; ``None`` for never."""
+        return None if self._expires is None else moment_at(self._expires)
 
     def __getitem__(self, name: str) -> Any:
         return self._fields[name]
@@ -172,11 +214,9 @@ def changed(fields: Fields, changes: tuple[Change, ...], key_names: tuple[str, .
     """A copy of ``fields`` with the changes carried out, in their order.
 
     Raises:
-        InvalidRequest: no change, something that is no change, or one that would move the key.
+        InvalidRequest: something that is no change, or one that would move the key.
         InvalidValue: a change that cannot be carried out on these fields.
     """
-    if not changes:
-        raise InvalidRequest("update needs at least one change: Set, Remove, Increment, Append")
     copy = dict(fields)
     for change in changes:
         if not isinstance(change, Change):

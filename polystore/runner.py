@@ -16,7 +16,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from polystore.effects import Both, Call, Changed, Effect, Now, Procedure, Sleep, Uniform
+from polystore.effects import (
+    Both,
+    Call,
+    Changed,
+    Effect,
+    Now,
+    Procedure,
+    Sleep,
+    Uniform,
+    WallClock,
+)
 from polystore.errors import PolystoreError
 
 T = TypeVar("T")
@@ -59,6 +69,11 @@ class ThreadSignal:
             return self._condition.wait_for(ready, max(seconds, 0.0))
 
 
+def wall_clock() -> int:
+    """Microseconds since 1970, as this machine has it."""
+    return time.time_ns() // 1000
+
+
 def perform(call: Call[T]) -> T:
     """Carry out one call of a database.
 
@@ -78,10 +93,16 @@ class SyncRunner:
 
     Several procedures at once (:class:`~polystore.effects.Both`) share a pool of ``threads``
     worker threads, started when first needed; the first of them stays on the calling thread.
-    ``sleep`` waits for so many seconds.
+    ``sleep`` waits for so many seconds; ``wall`` tells microseconds since 1970.
     """
 
-    def __init__(self, threads: int = 32, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        threads: int = 32,
+        sleep: Callable[[float], object] = time.sleep,
+        wall: Callable[[], int] = wall_clock,
+    ) -> None:
+        self.wall = wall
         self._threads = threads
         self._sleep = sleep
         self._pool: ThreadPoolExecutor | None = None
@@ -115,6 +136,8 @@ class SyncRunner:
                 return None
             case Uniform():
                 return random.random()  # jitter, not a secret
+            case WallClock():
+                return self.wall()
             case Changed():
                 return effect.signal.wait(effect.ready, effect.seconds)
             case Both():
@@ -151,9 +174,13 @@ class SyncRunner:
 
 
 class AsyncRunner:
-    """Runs procedures under asyncio; calls of databases go to a pool of ``threads`` threads."""
+    """Runs procedures under asyncio; calls of databases go to a pool of ``threads`` threads.
 
-    def __init__(self, threads: int = 32) -> None:
+    ``wall`` tells microseconds since 1970.
+    """
+
+    def __init__(self, threads: int = 32, wall: Callable[[], int] = wall_clock) -> None:
+        self._wall = wall
         self._pool = ThreadPoolExecutor(threads, "polystore-aio")
 
     async def run(self, procedure: Procedure[T]) -> T:
@@ -186,6 +213,8 @@ class AsyncRunner:
                 return await asyncio.sleep(max(effect.seconds, 0.0))
             case Uniform():
                 return random.random()  # jitter, not a secret
+            case WallClock():
+                return self._wall()
             case Changed():
                 return await self._changed(effect)
             case Both():

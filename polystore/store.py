@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -15,7 +16,7 @@ from polystore.driver import Description
 from polystore.opening import opened, opening_line
 from polystore.operations import Operations, seconds_of
 from polystore.plugin.registry import Registry
-from polystore.records import Record
+from polystore.records import KEEP, Expiry, Record
 from polystore.schema import Collection
 from polystore.transaction import Attempts, Draft, DraftCollection
 
@@ -180,17 +181,28 @@ class TransactionCollection:
         """
         return self._run(self._collection.get(key))
 
-    def put(self, record: Mapping[str, object], when: Condition = If.any) -> None:
+    def put(
+        self,
+        record: Mapping[str, object],
+        when: Condition = If.any,
+        *,
+        expires_at: datetime | None = None,
+    ) -> None:
         """Write a whole record at commit. Raises Conflict at once where ``when`` is false."""
-        self._run(self._collection.put(record, when))
+        self._run(self._collection.put(record, when, expires_at))
 
-    def insert(self, record: Mapping[str, object]) -> None:
+    def insert(self, record: Mapping[str, object], *, expires_at: datetime | None = None) -> None:
         """Write a new record at commit. Raises AlreadyExists at once where there is one."""
-        self._run(self._collection.put(record, If.absent))
+        self._run(self._collection.put(record, If.absent, expires_at))
 
-    def update(self, *key_and_changes: object, when: Condition = If.present) -> None:
+    def update(
+        self,
+        *key_and_changes: object,
+        when: Condition = If.present,
+        expires_at: Expiry = KEEP,
+    ) -> None:
         """Change fields of one record at commit. Raises NotFound at once where there is none."""
-        self._run(self._collection.update(key_and_changes, when))
+        self._run(self._collection.update(key_and_changes, when, expires_at))
 
     def delete(self, *key: object, when: Condition = If.any) -> None:
         """Take one record away at commit. Raises Conflict at once where ``when`` is false."""

@@ -7,9 +7,10 @@ committed whole, or thrown away; then the function runs again on a new one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from polystore.conditions import Condition
-from polystore.effects import Now, Sleep, Uniform
+from polystore.effects import Now, Sleep, Uniform, WallClock
 from polystore.errors import (
     Conflict,
     Contention,
@@ -26,8 +27,17 @@ from polystore.operations import (
     split_changes,
     update_verb,
 )
-from polystore.records import Record, Version
-from polystore.route.base import Decision, Place, Put, Route, Seen, Verb
+from polystore.records import Expiry, Record, Version
+from polystore.route.base import (
+    Decision,
+    Place,
+    Put,
+    Route,
+    Seen,
+    Verb,
+    has_expired,
+    wall_clock,
+)
 from polystore.route.bound import Bound, shown
 from polystore.values import Key, copied
 
@@ -80,19 +90,21 @@ class Draft:
         """The record as this transaction sees it: its own write, else what it read first."""
         name = (access.collection.name, key)
         if name in self._writes:
-            return self._own(name)
+            return await self._own(name)
         if name not in self._seen:
             place = (access.bound(), key)
             access.enter()
             self._seen[name] = (place, await access.route.look(place, await self._left()))
-        return _shown(self._seen[name][1])
+        return await _shown(self._seen[name][1])
 
-    def _own(self, name: Name) -> Record | None:
+    async def _own(self, name: Name) -> Record | None:
         _, decision = self._writes[name]
         if not isinstance(decision, Put):
             return None
+        if decision.expires is not None and decision.expires <= await WallClock():
+            return None
         version = Version(f"pending:{self._pending[name]}")
-        return Record(name[1], copied(decision.fields), version)
+        return Record(name[1], copied(decision.fields), version, decision.expires)
 
     async def decide(self, access: Access, bound: Bound, key: Key, verb: Verb) -> None:
         """Decide on the record as this transaction sees it, and keep the decision."""
@@ -127,12 +139,12 @@ class Draft:
         return False
 
 
-def _shown(seen: Seen) -> Record | None:
+async def _shown(read: Seen) -> Record | None:
     """What was read, as a record that the caller may change."""
-    stored = seen.stored
-    if stored is None or stored.fields is None:
+    stored = read.stored
+    if stored is None or stored.fields is None or has_expired(stored, await wall_clock((stored,))):
         return None
-    return shown(stored.key, copied(stored.fields), stored.write_id)
+    return shown(stored.key, copied(stored.fields), stored.write_id, stored.expires)
 
 
 class DraftCollection:
@@ -148,18 +160,23 @@ class DraftCollection:
         with located(self._access.collection, key):
             return await self._draft.look(self._access, key)
 
-    async def put(self, record: Mapping[str, object], when: Condition) -> None:
+    async def put(
+        self, record: Mapping[str, object], when: Condition, expires_at: datetime | None = None
+    ) -> None:
         """Write a whole record at commit."""
         bound = self._access.bound()
         key, fields = bound.check_record(record)
-        await self._decide(bound, key, put_verb(fields, when))
+        await self._decide(bound, key, put_verb(fields, when, expires_at))
 
-    async def update(self, arguments: Sequence[object], when: Condition) -> None:
+    async def update(
+        self, arguments: Sequence[object], when: Condition, expires_at: Expiry
+    ) -> None:
         """Change fields of one record at commit."""
         bound = self._access.bound()
-        parts, changes = split_changes(arguments)
+        parts, changes = split_changes(arguments, expires_at)
         key = bound.check_key(parts)
-        await self._decide(bound, key, update_verb(bound.collection, key, changes, when))
+        verb = update_verb(bound.collection, key, changes, when, expires_at)
+        await self._decide(bound, key, verb)
 
     async def delete(self, parts: tuple[object, ...], when: Condition) -> None:
         """Take one record away at commit."""

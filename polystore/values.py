@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, TypeAlias
@@ -261,6 +261,11 @@ def microseconds(moment: datetime) -> int:
     """Microseconds from 1970-01-01T00:00:00Z to ``moment``; negative before."""
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def moment_at(micros: int) -> datetime:
+    """The moment so many microseconds after 1970-01-01T00:00:00Z."""
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -49,12 +49,12 @@ def summary(setting: Setting, stored: Stored) -> tuple[int, str]:
 
     Two records with equal summaries differ in nothing that :func:`kind_of` looks at.
     """
-    state = digest({"w": stored.write_id, "f": stored.fields})
+    state = digest({"w": stored.write_id, "f": stored.fields, "e": stored.expires})
     return (stamp_of(stored, setting), state)
 
 
 def _same_state(one: Stored, other: Stored) -> bool:
-    if one.write_id != other.write_id:
+    if (one.write_id, one.expires) != (other.write_id, other.expires):
         return False
     if one.fields is None or other.fields is None:
         return one.fields is other.fields

@@ -31,7 +31,8 @@ def mirror_write(
     stamp = stamp_of(stored, setting)
     blank = copying and stamp == setting.floor()
     condition: Condition = NOTHING if blank else OlderThan(stamp)
-    return Write(collection, stored.key, stored.fields, condition, stored.write_id, stamp)
+    write_id, expires = stored.write_id, stored.expires
+    return Write(collection, stored.key, stored.fields, condition, write_id, stamp, expires)
 
 
 def settled(write: Write, refused: Refused) -> bool:

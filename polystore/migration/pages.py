@@ -23,11 +23,12 @@ def rank(position: Position) -> str:
     return "".join(map(encode_ordered, position.values)) + encode_key(position.key)
 
 
-def merged(plan: QueryPlan, pages: Sequence[QueryPage], limit: int) -> Page:
+def merged(plan: QueryPlan, pages: Sequence[QueryPage], limit: int, now: int) -> Page:
     """The next records of several pages of one query, in order, at most ``limit``.
 
     A page that is not the last says nothing about what comes after its ``next``: what other pages
-    have beyond the nearest of those places has to wait for the next page.
+    have beyond the nearest of those places has to wait for the next page. What has expired by
+    ``now`` counts up to here, so that a page may be short.
     """
     found = sorted(
         (
@@ -50,5 +51,5 @@ def merged(plan: QueryPlan, pages: Sequence[QueryPage], limit: int) -> Page:
         follow: Position | None = position_of(plan, taken[-1][1])
     else:
         follow = None if end is None else end[1]
-    records = [record for _, stored in taken if (record := visible(stored)) is not None]
+    records = [record for _, stored in taken if (record := visible(stored, now)) is not None]
     return Page(records, follow)

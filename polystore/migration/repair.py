@@ -136,7 +136,7 @@ async def repaired(session: Session, found: _Look) -> Discrepancy:
 
 
 async def touch(session: Session, setting: Setting, target: Target) -> None:
-    """Give the home's record a stamp above both sides', fields untouched; absent: a tombstone.
+    """Give the home's record a stamp above both sides', nothing else; absent: a tombstone.
 
     It is an attempt in a slot like any other commit, conditional on what was read.
 
@@ -154,9 +154,11 @@ async def touch(session: Session, setting: Setting, target: Target) -> None:
         at_home = await read_one(home, collection, key)
         at_mirror = await read_one(group.other(home), collection, key)
         top = max(setting.floor(), *(s.stamp or 0 for s in (at_home, at_mirror) if s is not None))
-        fields = None if at_home is None else at_home.fields
+        fields = expires = None
+        if at_home is not None:
+            fields, expires = at_home.fields, at_home.expires
         write_id = group.ids.new()
-        write = Write(collection, key, fields, unchanged(at_home), write_id, top + 1)
+        write = Write(collection, key, fields, unchanged(at_home), write_id, top + 1, expires)
         if not await _committed(session, ticket.incarnation, home.name, write, deadline):
             raise Contention("the record changed meanwhile")
     finally:

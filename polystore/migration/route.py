@@ -49,7 +49,20 @@ from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
 from polystore.observe.counters import ACKNOWLEDGED, MIRRORED, PENDING, WOULD_REFUSE
 from polystore.queries import Position, QueryPlan
 from polystore.records import Record, Version
-from polystore.route.base import Decision, Page, Place, Put, ScannedPage, Seen, Verb, visible
+from polystore.route.base import (
+    Decision,
+    Page,
+    Place,
+    Put,
+    ScannedPage,
+    Seen,
+    Show,
+    Verb,
+    as_seen,
+    present,
+    visible,
+    wall_clock,
+)
 from polystore.route.bound import Bound
 from polystore.route.plain import (
     RETRY,
@@ -134,7 +147,7 @@ class MigratingRoute:
             found = await self._read(ticket.setting, bound, keys, consistency)
             if not await self.session.live(incarnation):
                 return RETRY
-            return [visible(stored) for stored in found]
+            return await as_seen(found)
 
         return await self._under(self._range(keys), timeout, attempt, (bound, keys[0]))
 
@@ -280,7 +293,8 @@ class MigratingRoute:
             stored = await read_one(home, bound.collection, key)
             if not await self.session.live(incarnation):
                 return RETRY
-            decision = verb.decide(visible(stored))
+            (record,) = await as_seen((stored,))
+            decision = verb.decide(record)
             if decision_is_void(decision, stored):
                 return None
             write = self._made(setting, bound, key, decision, stored)
@@ -327,10 +341,12 @@ class MigratingRoute:
         stored: Stored | None,
     ) -> Write:
         """The stamped write of a decision, checked against every side in play."""
-        fields = decision.fields if isinstance(decision, Put) else None
+        fields = expires = None
+        if isinstance(decision, Put):
+            fields, expires = decision.fields, decision.expires
         stamp = next_stamp(setting, stored)
         write_id = self.group.ids.new()
-        write = Write(bound.collection, key, fields, unchanged(stored), write_id, stamp)
+        write = Write(bound.collection, key, fields, unchanged(stored), write_id, stamp, expires)
         if fields is not None:
             self.group.bounds[bound.collection.name].during(setting.stage).check_write(write)
         return write
@@ -341,7 +357,11 @@ class MigratingRoute:
             return True
         mirror = self.group.other(home)
         ready = [
-            mirror_write(w.collection, Stored(w.key, w.fields, None, w.write_id, w.stamp), setting)
+            mirror_write(
+                w.collection,
+                Stored(w.key, w.fields, None, w.write_id, w.stamp, w.expires),
+                setting,
+            )
             for w in writes
         ]
         try:
@@ -497,13 +517,13 @@ class MigratingRoute:
             if not await self.session.live(incarnation):
                 return RETRY
             if len(pages) == 1:
-                records = [r for r in map(visible, pages[0].records) if r is not None]
-                return Page(records, pages[0].next)
+                return Page(await present(pages[0].records), pages[0].next)
             for home, page in zip(homes, pages, strict=True):
                 page.records = [
                     s for s in page.records if setting.home(self.group.bucket(s.key)) == home
                 ]
-            return merged(plan, pages, limit)
+            now = await wall_clock([s for page in pages for s in page.records])
+            return merged(plan, pages, limit, now)
 
         return await self._under(buckets, timeout, attempt, (bound, ()))
 
@@ -521,7 +541,7 @@ class MigratingRoute:
         return ALL
 
     async def scan(
-        self, bound: Bound, cursor: str | None, limit: int, timeout: float
+        self, bound: Bound, cursor: str | None, limit: int, timeout: float, show: Show = visible
     ) -> ScannedPage:
         """One page of a scan.
 
@@ -544,9 +564,8 @@ class MigratingRoute:
                 return RETRY
             records = [
                 record
-                for record in map(visible, page.records)
-                if record is not None
-                and (self.group.bucket(record.key) < moved) == (name == TARGET)
+                for record in await present(page.records, show)
+                if (self.group.bucket(record.key) < moved) == (name == TARGET)
             ]
             return ScannedPage(records, _scan_rest(name, moved, page.cursor))
 

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from polystore.driver import Consistency, Stored
+from polystore.effects import WallClock
 from polystore.queries import Position, QueryPlan
 from polystore.records import Record, Version
 from polystore.route.bound import Bound, shown
@@ -20,9 +21,10 @@ from polystore.values import Fields, Key
 
 @attrs.frozen
 class Put:
-    """Decision: the record becomes ``fields``."""
+    """Decision: the record becomes ``fields``, until ``expires`` (``None``: for ever)."""
 
     fields: Fields
+    expires: int | None = None
 
 
 @attrs.frozen
@@ -79,6 +81,27 @@ class ScannedPage:
 
 
 Place: TypeAlias = tuple[Bound, Key]
+Show: TypeAlias = Callable[[Stored, int], Record | None]
+"""What is seen of a record at a moment of the wall clock; ``None``: nothing."""
+
+
+def has_expired(stored: Stored, now: int) -> bool:
+    """Whether the moment of a record has come."""
+    return stored.expires is not None and stored.expires <= now
+
+
+def visible(stored: Stored, now: int) -> Record | None:
+    """What an application sees of a record: of a tombstone, or what has expired, nothing."""
+    if stored.fields is None or has_expired(stored, now):
+        return None
+    return shown(stored.key, stored.fields, stored.write_id, stored.expires)
+
+
+def expired(stored: Stored, now: int) -> Record | None:
+    """What a sweep sees: the records that have expired and still lie there."""
+    if stored.fields is None or not has_expired(stored, now):
+        return None
+    return shown(stored.key, stored.fields, stored.write_id, stored.expires)
 
 
 class Route(Protocol):
@@ -116,13 +139,25 @@ class Route(Protocol):
         """One page of at most ``limit`` visible records; it may be short and not the last."""
 
     async def scan(
-        self, bound: Bound, cursor: str | None, limit: int, timeout: float
+        self, bound: Bound, cursor: str | None, limit: int, timeout: float, show: Show = visible
     ) -> ScannedPage:
-        """One page of all visible records, in no order."""
+        """One page of all records, in no order, as ``show`` shows them."""
 
 
-def visible(stored: Stored | None) -> Record | None:
-    """What an application sees of a record: a tombstone is nothing."""
-    if stored is None or stored.fields is None:
-        return None
-    return shown(stored.key, stored.fields, stored.write_id)
+async def wall_clock(records: Sequence[Stored | None]) -> int:
+    """The time of day, for what is shown of these; it is asked only where one has an expiry."""
+    if any(stored is not None and stored.expires is not None for stored in records):
+        return await WallClock()
+    return 0
+
+
+async def as_seen(records: Sequence[Stored | None]) -> list[Record | None]:
+    """What an application sees of each of these."""
+    now = await wall_clock(records)
+    return [None if stored is None else visible(stored, now) for stored in records]
+
+
+async def present(records: Sequence[Stored], show: Show = visible) -> list[Record]:
+    """What is there of these, as ``show`` shows it, without what is not."""
+    now = await wall_clock(records)
+    return [record for stored in records if (record := show(stored, now)) is not None]

@@ -152,6 +152,6 @@ class Bound:
                 raise found.error(name, None)
 
 
-def shown(key: Key, fields: Fields, write_id: str | None) -> Record:
+def shown(key: Key, fields: Fields, write_id: str | None, expires: int | None) -> Record:
     """A record as the application sees it."""
-    return Record(key, fields, write_id or digest(fields))
+    return Record(key, fields, write_id or digest(fields), expires)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from polystore.driver import ANYTHING, NOTHING, Condition, Consistency, Refused
 from polystore.errors import PolystoreError, Throttled
@@ -23,12 +23,14 @@ class Direct:
     Args:
         route: what does the same by procedures.
         bound: the collection.
+        wall: tells microseconds since 1970, for records that have an expiry.
     """
 
-    __slots__ = ("_bound", "_collection", "_driver", "_read", "_route", "_write")
+    __slots__ = ("_bound", "_collection", "_driver", "_read", "_route", "_wall", "_write")
 
-    def __init__(self, route: PlainRoute, bound: Bound) -> None:
+    def __init__(self, route: PlainRoute, bound: Bound, wall: Callable[[], int]) -> None:
         self._route = route
+        self._wall = wall
         self._bound = bound
         self._collection = bound.collection
         self._driver = route.side.driver
@@ -47,17 +49,20 @@ class Direct:
         stored = reply.records[0]
         if stored is None or stored.fields is None:
             return None
-        return shown(key, stored.fields, stored.write_id)
+        expires = stored.expires
+        if expires is not None and expires <= self._wall():
+            return None
+        return shown(key, stored.fields, stored.write_id, expires)
 
-    def put(self, record: Mapping[str, object]) -> Version | Retry | None:
+    def put(self, record: Mapping[str, object], expires: int | None) -> Version | Retry | None:
         """Write a record whatever is there."""
         key, fields = self._bound.check_record(record)
-        return self._apply(key, Put(fields), ANYTHING)
+        return self._apply(key, Put(fields, expires), ANYTHING)
 
-    def insert(self, record: Mapping[str, object]) -> Version | Retry | None:
-        """Write a record where nothing is; ``RETRY`` where something was."""
+    def insert(self, record: Mapping[str, object], expires: int | None) -> Version | Retry | None:
+        """Write a record where nothing is; ``RETRY`` where something was, be it expired."""
         key, fields = self._bound.check_record(record)
-        return self._apply(key, Put(fields), NOTHING)
+        return self._apply(key, Put(fields, expires), NOTHING)
 
     def delete(self, parts: tuple[object, ...]) -> Version | Retry | None:
         """Take a record away, if there is one."""

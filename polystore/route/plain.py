@@ -38,7 +38,10 @@ from polystore.route.base import (
     Put,
     ScannedPage,
     Seen,
+    Show,
     Verb,
+    as_seen,
+    present,
     visible,
 )
 from polystore.route.bound import Bound
@@ -88,7 +91,7 @@ class PlainRoute:
         async def attempt() -> list[Stored | None]:
             return await read_all(self.side, bound.collection, keys, consistency)
 
-        return [visible(stored) for stored in await patiently(attempt, timeout, bound, None)]
+        return await as_seen(await patiently(attempt, timeout, bound, None))
 
     async def write(self, bound: Bound, key: Key, verb: Verb, timeout: float) -> Version | None:
         """Decide on one record and write it under the token that the decision rests on."""
@@ -111,7 +114,8 @@ class PlainRoute:
             known = await read_one(self.side, bound.collection, key)
             condition = unchanged(known)
         await self.before_write()  # what was read must still count, for a refusal too
-        decision = verb.decide(visible(known))
+        (record,) = await as_seen((known,))
+        decision = verb.decide(record)
         if decision_is_void(decision, known) and not verb.blind:
             return None
         write = self.made(bound, key, decision, condition)
@@ -166,19 +170,18 @@ class PlainRoute:
             return await self.side.query(bound.collection, plan, after, limit)
 
         page = await patiently(attempt, timeout, bound, None)
-        return Page([r for r in map(visible, page.records) if r is not None], page.next)
+        return Page(await present(page.records), page.next)
 
     async def scan(
-        self, bound: Bound, cursor: str | None, limit: int, timeout: float
+        self, bound: Bound, cursor: str | None, limit: int, timeout: float, show: Show = visible
     ) -> ScannedPage:
-        """One page of all visible records."""
+        """One page of all records, as ``show`` shows them."""
 
         async def attempt() -> ScanPage:
             return await self.side.scan(bound.collection, Segment(), cursor, limit)
 
         page = await patiently(attempt, timeout, bound, None)
-        records = [r for r in map(visible, page.records) if r is not None]
-        return ScannedPage(records, page.cursor)
+        return ScannedPage(await present(page.records, show), page.cursor)
 
     def made(self, bound: Bound, key: Key, decision: Decision, condition: Condition) -> Write:
         """The write that carries out a decision, checked against the limits of the sides."""
@@ -186,7 +189,14 @@ class PlainRoute:
             return Write(bound.collection, key, None, condition)
         # Also where the database marks states itself: its mark is another one on the other side,
         # and a digest would be the same after a write of equal fields (REC-4, REC-5).
-        write = Write(bound.collection, key, decision.fields, condition, self.ids.new())
+        write = Write(
+            bound.collection,
+            key,
+            decision.fields,
+            condition,
+            self.ids.new(),
+            expires=decision.expires,
+        )
         bound.check_write(write)
         if self.observed is not None:
             self.observed(write)

@@ -19,6 +19,7 @@ from polystore.schema import Collection
 THINGS = Collection("things", ["owner:str", "item:int"], indexes={"by_state": ["state", "rank"]})
 (INDEX,) = THINGS.indexes
 RUN = 1 << 40
+NOW = 1_000
 
 records = st.dictionaries(
     st.tuples(st.just("ann"), st.integers(0, 12)),
@@ -28,6 +29,7 @@ records = st.dictionaries(
         st.booleans(),  # whether the mirror has an older state
         st.sampled_from(["a", "b"]),
         st.sampled_from([None, 1, 1.5, "x"]),
+        st.sampled_from([None, NOW, NOW + 1]),  # when it expires
     ),
 )
 plans = st.builds(
@@ -48,7 +50,7 @@ def opened() -> MemoryDriver:
 
 
 def answer(driver: MemoryDriver, plan: QueryPlan) -> list[Any]:
-    return [r for s in driver.query(THINGS, plan, None, 1000).records if (r := visible(s))]
+    return [r for s in driver.query(THINGS, plan, None, 1000).records if (r := visible(s, NOW))]
 
 
 @given(records, plans, st.integers(1, 5), st.integers(1, 5))
@@ -58,11 +60,13 @@ def test_two_sides_together_answer_as_one(
 ) -> None:
     whole, sides = opened(), {"source": opened(), "target": opened()}
     homes = {}
-    for key, (on_target, gone, lagging, state, rank) in held.items():
+    for key, (on_target, gone, lagging, state, rank, expires) in held.items():
         owner, item = key
         home = homes[key] = "target" if on_target else "source"
         fields = {"owner": owner, "item": item, "state": state, "rank": rank}
-        write = Write(THINGS, key, None if gone else fields, write_id="w", stamp=RUN + 2)
+        write = Write(THINGS, key, fields, write_id="w", stamp=RUN + 2, expires=expires)
+        if gone:
+            write = Write(THINGS, key, None, write_id="w", stamp=RUN + 2)
         whole.write(write)
         sides[home].write(write)
         other = sides["source" if on_target else "target"]
@@ -76,7 +80,7 @@ def test_two_sides_together_answer_as_one(
             page = driver.query(THINGS, plan, after, page_size)
             page.records = [s for s in page.records if homes[s.key] == name]
             pages.append(page)
-        got = merged(plan, pages, limit)
+        got = merged(plan, pages, limit, NOW)
         assert len(got.records) <= limit
         found += got.records
         after = got.next

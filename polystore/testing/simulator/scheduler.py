@@ -8,11 +8,25 @@ from contextlib import suppress
 from heapq import heappop, heappush
 from typing import Any, TypeVar
 
-from polystore.effects import Both, Call, Changed, Effect, Now, Procedure, Sleep, Uniform
+from polystore.effects import (
+    Both,
+    Call,
+    Changed,
+    Effect,
+    Now,
+    Procedure,
+    Sleep,
+    Uniform,
+    WallClock,
+)
 from polystore.testing.simulator.choices import Choices
 
 T = TypeVar("T")
 Deliver = Callable[["Task", Call[Any]], None]
+
+
+_DAWN = 1_800_000_000_000_000
+"""The time of day at which every run begins."""
 
 
 class SimulatedSignal:
@@ -100,6 +114,10 @@ class Scheduler:
         self._tasks: list[Task] = []
         self._order = 0
         self._failure: Exception | None = None
+
+    def wall(self) -> int:
+        """The time of day, the same for all processes: microseconds since 1970."""
+        return _DAWN + round(self.now * 1_000_000)
 
     # -- events -------------------------------------------------------------------------------
 
@@ -203,6 +221,8 @@ class Scheduler:
             error = None
             if type(effect) is Now:
                 reply = self.now * task.process.rate
+            elif type(effect) is WallClock:
+                reply = self.wall()
             elif type(effect) is Uniform:
                 reply = self.choices.below(1 << 16) / (1 << 16)
             elif type(effect) is Changed and (effect.ready() or effect.seconds <= 0):
