@@ -243,7 +243,7 @@ class SimulatedFleet:
         """Write to one side past the library, as somebody else may; or make a difference."""
         self.drivers[side].write(write)
         gone = write.fields is None and write.stamp is None
-        state = None if gone else State(write.stamp, write.fields)
+        state = None if gone else State(write.stamp, write.fields, write.expires)
         self.watch.foreign(side, write.collection.name, write.key, state)
 
     def empty(self, side: str, collection: str) -> None:

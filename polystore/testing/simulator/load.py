@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from polystore.conditions import If
@@ -137,10 +138,12 @@ class Load:
             await self.get(member, key, seen)
         elif act < 7:
             new = self.value()
-            await self._write(member, key, "put", new, items.put(_item(key, new), If.any, None))
+            await self._write(
+                member, key, "put", new, items.put(_item(key, new), If.any, None, _expiry(new))
+            )
         elif act < 9:
             new = self.value()
-            put = items.put(_item(key, new), If.absent, None)
+            put = items.put(_item(key, new), If.absent, None, _expiry(new))
             await self._write(member, key, "insert", new, put)
         elif act < 11 and known is not None:
             new = self.value()
@@ -173,7 +176,7 @@ class Load:
     async def put(self, member: SimulatedMember, key: Key) -> Operation:
         """Write one record whatever is there."""
         new = self.value()
-        put = member.operations["items"].put(_item(key, new), If.any, None)
+        put = member.operations["items"].put(_item(key, new), If.any, None, _expiry(new))
         return await self._write(member, key, "put", new, put)
 
     async def delete(self, member: SimulatedMember, key: Key) -> Operation:
@@ -303,6 +306,11 @@ class Load:
 
 
 _READS = frozenset({"get", "both"})
+
+
+def _expiry(value: int) -> datetime | None:
+    """When a record with this value expires: half of them, long after the run."""
+    return None if value % 2000 else datetime(2999, 1, 1, tzinfo=UTC) + timedelta(seconds=value)
 
 
 def _item(key: Key, value: int) -> dict[str, Any]:

@@ -32,10 +32,11 @@ class Violation(AssertionError):
 
 @attrs.define
 class State:
-    """One state of a record: its stamp, its fields (``None``: a tombstone)."""
+    """One state of a record: its stamp, its fields (``None``: a tombstone), when it expires."""
 
     stamp: int | None
     fields: Fields | None
+    expires: int | None = None
 
 
 @attrs.define
@@ -143,7 +144,7 @@ class Watch:
     def _data(self, side: str, write: Write, *, in_slot: bool) -> None:
         name = (write.collection.name, write.key)
         before = self.sides.get((side, name))
-        state = State(write.stamp, write.fields)
+        state = State(write.stamp, write.fields, write.expires)
         if in_slot:
             self._home_commit(side, name, state)
         elif write.stamp is None:
@@ -174,7 +175,7 @@ class Watch:
     def _plain(self, side: str, name: Name, before: State | None, write: Write) -> None:
         stage = self.setting.stage
         swept = before is None or (write.fields is None and before.fields is None)
-        restamped = before is not None and _equal(before.fields, write.fields)
+        restamped = before is not None and _equal(before, write)
         if stage is Stage.CLEAN and (swept or restamped):
             return
         late = stage is Stage.PREPARE and self.all_acked()
@@ -183,7 +184,7 @@ class Watch:
             f"EPO-8: a plain write of {name} landed in {stage.value}",
         )
         self._check(side == self._home(name[1]), f"P8: a plain write of {name} on the {side}")
-        self.homes.setdefault(name, []).append(State(None, write.fields))
+        self.homes.setdefault(name, []).append(State(None, write.fields, write.expires))
 
     def _mirror_write(self, side: str, name: Name, before: State | None, state: State) -> None:
         stamp = state.stamp
@@ -206,7 +207,7 @@ class Watch:
     def _was_at_home(self, name: Name, state: State, floor: int) -> bool:
         for had in reversed(self.homes.get(name, ())):
             stamp = floor if had.stamp is None or had.stamp < floor else had.stamp
-            if stamp == state.stamp and _equal(had.fields, state.fields):
+            if stamp == state.stamp and _equal(had, state):
                 return True
         return False
 
@@ -227,10 +228,10 @@ def _done(first: Any, reply: Any) -> Iterable[Write]:
         )
 
 
-def _equal(one: Fields | None, other: Fields | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return same(one, other)
+def _equal(one: State | Stored | Write, other: State | Stored | Write) -> bool:
+    if one.fields is None or other.fields is None:
+        return one.fields is other.fields
+    return one.expires == other.expires and same(one.fields, other.fields)
 
 
 def difference(setting: Setting, source: Stored | None, target: Stored | None) -> str | None:
@@ -241,6 +242,6 @@ def difference(setting: Setting, source: Stored | None, target: Stored | None) -
     stamps = [floor if s.stamp is None or s.stamp < floor else s.stamp for s in (source, target)]
     if stamps[0] != stamps[1]:
         return f"stamps {stamps[0] - floor} and {stamps[1] - floor}"
-    if not _equal(source.fields, target.fields):
-        return "fields"
+    if not _equal(source, target):
+        return "fields, or when it expires"
     return None if source.write_id == target.write_id else "write ids"
