@@ -217,10 +217,10 @@ def _write(side: Side, writes: Sequence[Write]) -> None:
 
 def _problem(setting: Setting, original: Stored, states: Sequence[Stored | None]) -> str | None:
     """What is another now, in words."""
-    expected = visible(original)
+    expected = visible(original, 0)
     assert expected is not None
     for place, state in zip(("at the source", "at the target", "back"), states, strict=True):
-        record = visible(state)
+        record = None if state is None else visible(state, 0)
         if record is None:
             return f"not there {place}"
         if not same(list(record.key), list(original.key)):
