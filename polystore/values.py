@@ -31,9 +31,6 @@ DECIMAL_EXPONENT = 6144
 MOST_LEVELS = 100
 """Deepest nesting of containers in one value; databases may take less."""
 
-NAME_BYTES = 1500
-"""Longest field name, in UTF-8 bytes: the strictest of the planned drivers (Datastore)."""
-
 
 @attrs.frozen
 class GeoPoint:
@@ -196,7 +193,7 @@ def check_name(name: object, path: str) -> str:
     """``name``, if a field may be called so.
 
     Raises:
-        InvalidValue: not text, too long, a lone surrogate, or kept for polystore.
+        InvalidValue: not text, a lone surrogate, or kept for polystore.
     """
     if type(name) is not str:
         raise InvalidValue(f"{path}: a field name must be str", path=path)
@@ -204,8 +201,6 @@ def check_name(name: object, path: str) -> str:
         raise InvalidValue(
             f"{path}: the field name {name!r} is reserved ({RESERVED}…); choose another", path=path
         )
-    if len(name) > NAME_BYTES // 4 and len(name.encode(errors="replace")) > NAME_BYTES:
-        raise InvalidValue(f"{path}: a field name has at most {NAME_BYTES} bytes", path=path)
     return _check_text(name, path)
 
 

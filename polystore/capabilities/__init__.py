@@ -1,6 +1,7 @@
 """Capability descriptors: what a driver promises, the meet of two, and its words."""
 
 from polystore.capabilities.algebra import at_most, meet
+from polystore.capabilities.comparison import Difference, Effect, differences, shortfalls
 from polystore.capabilities.descriptor import (
     Batches,
     Capabilities,
@@ -9,6 +10,7 @@ from polystore.capabilities.descriptor import (
     Reads,
     Records,
     Transactions,
+    Values,
     Writes,
 )
 from polystore.capabilities.terms import (
@@ -19,15 +21,18 @@ from polystore.capabilities.terms import (
     Limit,
     Rule,
     Scope,
-    Versions,
 )
 from polystore.capabilities.wire import from_json, to_json
-from polystore.capabilities.words import describe, shortfalls
+from polystore.capabilities.words import ADVICE, SUBJECTS, describe
 
 __all__ = [
+    "ADVICE",
     "CONDITIONS",
+    "SUBJECTS",
     "Batches",
     "Capabilities",
+    "Difference",
+    "Effect",
     "EmptyIndexed",
     "EmptyKey",
     "Freshness",
@@ -39,10 +44,11 @@ __all__ = [
     "Rule",
     "Scope",
     "Transactions",
-    "Versions",
+    "Values",
     "Writes",
     "at_most",
     "describe",
+    "differences",
     "from_json",
     "meet",
     "shortfalls",

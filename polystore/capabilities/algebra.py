@@ -54,8 +54,6 @@ def within(path: str, one: Any, other: Any) -> bool:
         return bool(one >= other)
     if name == "int_max":
         return bool(one <= other)
-    if name == "reserved":
-        return alternatives(one) >= alternatives(other)
     if isinstance(one, Rule):
         return bool(one.strength <= other.strength)
     if isinstance(one, frozenset):
@@ -86,45 +84,4 @@ def _smaller(one: Limit | None, other: Limit | None) -> Limit | None:
     return min(one, other, key=attrs.astuple)
 
 
-def _joined(one: str | None, other: str | None) -> str | None:
-    if one == other:
-        return one
-    return "|".join(sorted(alternatives(one) | alternatives(other)))
-
-
-_BY_NAME: Mapping[str, Callable[[Any, Any], Any]] = {
-    "int_min": max,
-    "int_max": min,
-    "reserved": _joined,
-}
-
-
-def alternatives(pattern: str | None) -> frozenset[str]:
-    """The alternatives of a regular expression at its top level; none of ``None``."""
-    if pattern is None:
-        return frozenset()
-    found, start, depth = set(), 0, 0
-    for position, character in _operators(pattern):
-        depth += (character == "(") - (character == ")")
-        if character == "|" and depth == 0:
-            found.add(pattern[start:position])
-            start = position + 1
-    return frozenset({*found, pattern[start:]})
-
-
-def _operators(pattern: str) -> Iterator[tuple[int, str]]:
-    """The characters ``( ) |`` of a regular expression that are not escaped, nor in a class."""
-    position, opened = 0, -1
-    while position < len(pattern):
-        character = pattern[position]
-        if character == "\\":
-            position += 1
-        elif opened >= 0:
-            # "]" right after "[" or "[^" is a member of the class, not its end.
-            if character == "]" and pattern[opened + 1 : position] not in ("", "^"):
-                opened = -1
-        elif character == "[":
-            opened = position
-        elif character in "()|":
-            yield position, character
-        position += 1
+_BY_NAME: Mapping[str, Callable[[int, int], int]] = {"int_min": max, "int_max": min}

@@ -19,33 +19,54 @@ from polystore.capabilities.terms import (
     Freshness,
     Limit,
     Scope,
-    Versions,
 )
+from polystore.kinds import KINDS
+from polystore.values import INT_MAX, INT_MIN
 
 
 @attrs.frozen(kw_only=True)
 class Keys:
-    """Keys: sizes of the partition part and of the sort part, and what their parts may hold.
+    """Keys: their sizes as the database stores them, and what their parts may hold.
 
-    ``int_min`` and ``int_max`` bound int parts; ``reserved`` is a regular expression (full match)
-    of text parts that the database keeps for itself, or ``None``; without back-references and
-    inline flags, so that the patterns of two sides can be joined.
+    Attributes:
+        partition, sort: the two parts that DynamoDB stores a key in.
+        part: the largest single part.
+        whole: all of it together.
+        empty: an empty text or empty bytes as a part that the database stores by itself.
+        int_min, int_max: bounds of int parts.
     """
 
     partition: Limit | None = None
     sort: Limit | None = None
+    part: Limit | None = None
+    whole: Limit | None = None
     empty: EmptyKey = EmptyKey.HELD
-    int_min: int = -(2**63)
-    int_max: int = 2**63 - 1
-    reserved: str | None = None
+    int_min: int = INT_MIN
+    int_max: int = INT_MAX
 
 
 @attrs.frozen(kw_only=True)
 class Records:
-    """Whole records: their size as ``Driver.measure`` counts it, and how deep containers nest."""
+    """Whole records: their size, how deep containers nest, and the longest name at any depth."""
 
     size: Limit | None = None
     depth: Limit | None = None
+    name: Limit | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Values:
+    """Values, every kind of which every database holds.
+
+    Attributes:
+        size: the longest text or bytes that no index holds.
+        native: the kinds that the database stores as its own types. Values of other kinds are
+            translated: they come back as they were, but take more room, and another program sees a
+            form that polystore gave them.
+    """
+
+    size: Limit | None = None
+    native: frozenset[str] = KINDS
 
 
 @attrs.frozen(kw_only=True)
@@ -78,12 +99,19 @@ def _frozen(by_name: Mapping[str, EmptyIndexed]) -> Mapping[str, EmptyIndexed]:
 
 @attrs.frozen(kw_only=True)
 class Indexes:
-    """Declared indexes: largest indexed value, and of each, by name, what becomes of empty values.
+    """Declared indexes: sizes of a record's entry, and what becomes of empty and null values.
 
-    Empty counts, too, a null, and a value that is not of the type that the index declares.
+    Attributes:
+        value: the largest single value.
+        first: the first field's value, where it is stored by itself.
+        rest: the other fields' values and the key, where they are stored as one.
+        empty: of each index, by name, what becomes of a value that is empty, null or not of the
+            type that the index declares.
     """
 
     value: Limit | None = None
+    first: Limit | None = None
+    rest: Limit | None = None
     empty: Mapping[str, EmptyIndexed] = attrs.field(factory=dict, converter=_frozen, hash=False)
 
 
@@ -102,12 +130,12 @@ class Capabilities:
 
     keys: Keys = Keys()
     records: Records = Records()
+    values: Values = Values()
     writes: Writes = Writes()
     transactions: Transactions = Transactions()
     batches: Batches = Batches()
     indexes: Indexes = Indexes()
     reads: Reads = Reads()
-    versions: Versions = Versions.WRITTEN
 
     def __and__(self, other: Capabilities) -> Capabilities:
         """The meet: what holds on both sides."""

@@ -65,12 +65,5 @@ class EmptyIndexed(Rule):
     INDEXED = "indexed"
 
 
-class Versions(Rule):
-    """Who marks the states of a record: polystore (a write id in every write), or the database."""
-
-    WRITTEN = "written"
-    NATIVE = "native"
-
-
 CONDITIONS = frozenset({"anything", "nothing", "unchanged", "older-than"})
 """Names of the four conditions that a write may carry."""

@@ -109,20 +109,30 @@ class Write:
     expires: int | None = None
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Sizes:
     """What a put takes, in bytes of the database's own accounting; the limits count these.
 
+    A driver measures what it limits and leaves the rest at 0.
+
     Attributes:
         record: the whole record, bookkeeping included.
-        partition, sort: the two parts of the key.
-        indexed: the largest value (or encoded entry) under a declared index, 0 without.
+        name: the longest field name, at any depth.
+        text: the longest text or bytes that no index holds.
+        partition, sort, part, whole: of the key, as in ``capabilities.Keys``.
+        indexed, first, rest: the largest under a declared index, as in ``capabilities.Indexes``.
     """
 
     record: int
+    name: int = 0
+    text: int = 0
     partition: int = 0
     sort: int = 0
+    part: int = 0
+    whole: int = 0
     indexed: int = 0
+    first: int = 0
+    rest: int = 0
 
 
 @attrs.define(eq=False)

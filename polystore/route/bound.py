@@ -133,7 +133,7 @@ class Bound:
             Unsupported: there are no transactions of this reach.
             LimitExceeded: too many items or bytes; the limit is what is left without ``spare``.
         """
-        name = self.collection.name
+        name, what = self.collection.name, "The transaction"
         promised = self.capabilities.transactions
         if promised.scope is not Scope.STORE:
             raise Unsupported(
@@ -141,14 +141,14 @@ class Bound:
             )
         if promised.items and items + spare > promised.items.most:
             usable = attrs.evolve(promised.items, most=promised.items.most - spare)
-            found = exceeded("transactions.items", usable, items, "the transaction", None)
+            found = exceeded("transactions.items", usable, items, what, None)
             raise found.error(name, None)
         for side in self._sides:
             most = side.capabilities(self.collection).transactions.size
             size = sum(side.driver.measure(write).record for write in writes) if most else 0
             if most and size > most.most:
                 driver = side.driver.name
-                found = exceeded("transactions.size", most, size, "the transaction", driver)
+                found = exceeded("transactions.size", most, size, what, driver)
                 raise found.error(name, None)
 
 

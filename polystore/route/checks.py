@@ -5,12 +5,18 @@ The check before a write raises the first; the preflight and *observe* count the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import attrs
 
-from polystore.capabilities import Capabilities, EmptyIndexed, EmptyKey, Limit
+from polystore.capabilities import (
+    ADVICE,
+    SUBJECTS,
+    Capabilities,
+    EmptyIndexed,
+    EmptyKey,
+    Limit,
+)
 from polystore.driver import Write
 from polystore.driver.policies import unfit
 from polystore.driver.side import Side
@@ -76,7 +82,6 @@ class Checks:
         "_limits",
         "_names",
         "_rejecting",
-        "_reserved",
         "limited",
         "strict_keys",
     )
@@ -86,7 +91,6 @@ class Checks:
         self._driver = side.driver
         self._names = collection.key_names
         self._keys = keys = promised.keys
-        self._reserved = re.compile(keys.reserved) if keys.reserved else None
         self._limits = tuple(_sized(promised))
         self._depth = promised.records.depth
         self._rejecting = tuple(
@@ -95,10 +99,9 @@ class Checks:
             if promised.indexes.empty.get(index.name) is EmptyIndexed.REJECTED
         )
         self.limited = bool(self._limits or self._rejecting) or self._depth is not None
-        self.strict_keys = (
-            keys.empty is EmptyKey.REJECTED
-            or keys.reserved is not None
-            or (keys.int_min, keys.int_max) != (INT_MIN, INT_MAX)
+        self.strict_keys = keys.empty is EmptyKey.REJECTED or (keys.int_min, keys.int_max) != (
+            INT_MIN,
+            INT_MAX,
         )
 
     def of_key(self, key: Key) -> Iterator[Violation]:
@@ -109,7 +112,7 @@ class Checks:
                     code, problem = found
                     yield Violation(
                         code=code,
-                        says=f"key field {name!r} {problem}",
+                        says=f"key field {name!r} {problem}. {ADVICE[code]}",
                         driver=self._driver.name,
                         path=name,
                     )
@@ -123,9 +126,6 @@ class Checks:
             return code, f"must be {keys.int_min} … {keys.int_max}"
         if not part and keys.empty is EmptyKey.REJECTED:
             return "keys.empty", "must not be empty"
-        if type(part) is str and self._reserved and self._reserved.fullmatch(part):
-            pattern = self._reserved.pattern
-            return "keys.reserved", f"is text that the database keeps for itself ({pattern})"
         return None
 
     def of_write(self, write: Write) -> Iterator[Violation]:
@@ -144,7 +144,7 @@ class Checks:
             if levels > self._depth.most:
                 fields = write.fields
                 deepest = next(name for name in fields if depth(fields[name]) == levels)
-                what = f"the field {deepest!r}"
+                what = f"Field {deepest!r}"
                 yield exceeded(
                     "records.depth", self._depth, levels, what, self._driver.name, deepest
                 )
@@ -172,18 +172,24 @@ def exceeded(
     """The violation of a limit: ``what`` has ``size``."""
     says = (
         f"{what} has {size} {limit.unit}, the limit is {limit.most} ({limit.counts}; "
-        f"{limit.source})"
+        f"{limit.source}). {ADVICE[code]}"
     )
     return Violation(code=code, says=says, driver=driver, path=path, limit=limit, size=size)
 
 
 def _sized(promised: Capabilities) -> Iterator[tuple[str, Limit, str, str]]:
     """The limits on what ``Driver.measure`` tells: code, limit, attribute of ``Sizes``, subject."""
-    for code, limit, attribute, what in (
-        ("records.size", promised.records.size, "record", "the record"),
-        ("keys.partition", promised.keys.partition, "partition", "the partition part of the key"),
-        ("keys.sort", promised.keys.sort, "sort", "the sort part of the key"),
-        ("indexes.value", promised.indexes.value, "indexed", "an indexed value"),
+    for code, attribute, limit in (
+        ("records.size", "record", promised.records.size),
+        ("records.name", "name", promised.records.name),
+        ("values.size", "text", promised.values.size),
+        ("keys.partition", "partition", promised.keys.partition),
+        ("keys.sort", "sort", promised.keys.sort),
+        ("keys.part", "part", promised.keys.part),
+        ("keys.whole", "whole", promised.keys.whole),
+        ("indexes.value", "indexed", promised.indexes.value),
+        ("indexes.first", "first", promised.indexes.first),
+        ("indexes.rest", "rest", promised.indexes.rest),
     ):
         if limit is not None:
-            yield code, limit, attribute, what
+            yield code, limit, attribute, SUBJECTS[code]

@@ -7,8 +7,6 @@ differ in type, empty things, text that looks like something else.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from string import ascii_lowercase, digits
@@ -170,15 +168,7 @@ def key_parts(kind: type, capabilities: Capabilities | None = None) -> SearchStr
     least = 1 if held.empty is EmptyKey.REJECTED else 0
     if kind is bytes:
         return st.binary(min_size=least, max_size=30)
-    fits = _reads_as_free(held.reserved)
-    return texts().filter(lambda text: len(text) >= least and fits(text))
-
-
-def _reads_as_free(reserved: str | None) -> Callable[[str], bool]:
-    if reserved is None:
-        return lambda text: True
-    pattern = re.compile(reserved)
-    return lambda text: pattern.fullmatch(text) is None
+    return texts().filter(lambda text: len(text) >= least)
 
 
 def keys(collection: Collection, capabilities: Capabilities | None = None) -> SearchStrategy[Key]:

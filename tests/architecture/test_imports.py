@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # Lowest first: a module imports only from its own layer and from those above it in this list.
 # A name is a module or a whole package below polystore/.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "values", "records", "conditions", "clock", "identity"),
+    ("errors", "values", "kinds", "records", "conditions", "clock", "identity"),
     # A query plan names key fields and indexes, so queries stand beside what declares them.
     ("schema", "queries", "config"),
     ("capabilities",),

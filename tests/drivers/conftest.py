@@ -28,7 +28,12 @@ DRIVERS = (
 
 _numbers = count(1)
 
-ABOUT_WHAT_IS_STORED = ("test_values.py", "test_indexes.py", "test_partitions.py")
+ABOUT_WHAT_IS_STORED = (
+    "test_values.py",
+    "test_kinds.py",
+    "test_indexes.py",
+    "test_partitions.py",
+)
 """Long tests of what no wire has a part in; the plugin's own tests send each value over both."""
 
 

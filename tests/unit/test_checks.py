@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from polystore.capabilities import Capabilities, EmptyKey, Indexes, Keys, Limit, Records
+from polystore.capabilities import Capabilities, EmptyKey, Indexes, Keys, Limit, Records, Values
 from polystore.driver import Driver, Sizes, Write
 from polystore.driver.side import Side
 from polystore.drivers.memory.driver import MemoryDriver, Space
@@ -21,7 +21,7 @@ class Measured(MemoryDriver):
     """A database whose accounting says 10 of everything."""
 
     def measure(self, write: Write) -> Sizes:
-        return Sizes(record=10, partition=10, sort=10, indexed=10)
+        return Sizes(*[10] * 10)
 
 
 def limit(most: int, unit: str = "bytes") -> Limit:
@@ -35,10 +35,12 @@ TIGHT = Capabilities(
         empty=EmptyKey.REJECTED,
         int_min=1,
         int_max=5,
-        reserved="__.*__",
+        part=limit(9),
+        whole=limit(9),
     ),
-    records=Records(size=limit(9), depth=limit(1, "levels")),
-    indexes=Indexes(value=limit(9)),
+    records=Records(size=limit(9), depth=limit(1, "levels"), name=limit(9)),
+    values=Values(size=limit(9)),
+    indexes=Indexes(value=limit(9), first=limit(9), rest=limit(9)),
 )
 
 
@@ -62,15 +64,20 @@ def test_every_violation_of_a_write_is_told() -> None:
         "keys.empty",
         "keys.int_min",
         "records.size",
+        "records.name",
+        "values.size",
         "keys.partition",
         "keys.sort",
+        "keys.part",
+        "keys.whole",
         "indexes.value",
+        "indexes.first",
+        "indexes.rest",
         "records.depth",
     ]
-    assert [v.path for v in found] == ["name", "number", "", "", "", "", "b"]
-    assert [v.size for v in found] == [0, 0, 10, 10, 10, 10, 2]
-    codes = [v.code for v in bound(TIGHT).violations(write(("__x__", 6)))]
-    assert codes[:2] == ["keys.reserved", "keys.int_max"]
+    assert [v.path for v in found] == ["name", "number", *[""] * 10, "b"]
+    assert [v.size for v in found] == [0, 0, *[10] * 10, 2]
+    assert next(bound(TIGHT).violations(write(("x", 6)))).code == "keys.int_max"
 
 
 @pytest.mark.rule("CAP-10")

@@ -23,7 +23,6 @@ from polystore.values import (
     INT_MAX,
     INT_MIN,
     MOST_LEVELS,
-    NAME_BYTES,
     GeoPoint,
     Ref,
     canonical,
@@ -151,7 +150,6 @@ REFUSED: list[tuple[Any, str]] = [
     ({1: SECRET}, "a field name must be str"),
     ({Text("a"): 1}, "a field name must be str"),
     ({"\udfff": 1}, "text holds a lone surrogate"),
-    ({"é" * (NAME_BYTES // 2 + 1): 1}, f"a field name has at most {NAME_BYTES} bytes"),
 ]
 
 
@@ -185,7 +183,7 @@ def test_a_reserved_name_is_refused_and_others_are_not(name: str) -> None:
 def test_the_bounds_are_within() -> None:
     for value in (
         INT_MAX, INT_MIN, Decimal("9" * 38), Decimal("1E+6144"), Decimal("1E-6144"),
-        Decimal("0E-6144"), {"é" * (NAME_BYTES // 2): 1}, "\ud7ff\ue000\x00",
+        Decimal("0E-6144"), {"é" * 5000: 1}, "\ud7ff\ue000\x00",
         math.inf, -0.0, 5e-324,
     ):  # fmt: skip
         assert twins(checked(value), value)

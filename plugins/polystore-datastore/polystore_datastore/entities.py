@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from polystore.driver import Sizes, Stored, Write
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore.driver.spans import index_entry
@@ -9,6 +11,10 @@ from polystore.values import Fields
 from polystore_datastore.messages import Entity, Message
 from polystore_datastore.names import property_name
 from polystore_datastore.placement import Place, index_property
+from polystore_datastore.refs import NAME_BYTES
+
+TEXT_BYTES = 1_048_487
+"""Longest text or bytes that is in no index (…/datastore/docs/concepts/limits)."""
 
 MOST_INDEXED = 5_000
 """Fields up to which those without a declared index are indexed too: an entity may have 20,000
@@ -96,12 +102,46 @@ def sizes(place: Place, write: Write) -> Sizes:
     entity = Entity()
     fill_entity(place, write, entity)
     path = entity.key.path
+    size = entity.ByteSize()
+    # A record that is smaller than a limit has nothing in it that is over it.
     return Sizes(
-        record=entity.ByteSize(),
-        partition=max(len(element.name.encode()) for element in path),
-        sort=entity.key.ByteSize(),
+        record=size,
+        name=max(names(entity.properties)) if size > NAME_BYTES else 0,
+        text=max(texts(entity.properties), default=0) if size > TEXT_BYTES else 0,
+        part=max(len(element.name.encode()) for element in path),
+        whole=entity.key.ByteSize(),
         indexed=_largest_indexed(place, write),
     )
+
+
+def names(properties: Message) -> Iterator[int]:
+    """Bytes of the name of each property, at every depth."""
+    for name, value in properties.items():
+        yield len(name.encode())
+        for inner in _inside(value):
+            yield from names(inner)
+
+
+def texts(properties: Message) -> Iterator[int]:
+    """Bytes of each text or bytes, at every depth."""
+    for value in properties.values():
+        for scalar in _flat(value):
+            yield len(scalar.string_value.encode()) or len(scalar.blob_value)
+        for inner in _inside(value):
+            yield from texts(inner)
+
+
+def _flat(value: Message) -> Sequence[Message]:
+    """A property's value, or the elements of its array; an array holds no array."""
+    array: Sequence[Message] = value.array_value.values
+    return array or (value,)
+
+
+def _inside(value: Message) -> Iterator[Message]:
+    """The properties of the entities that are a property's value, or elements of it."""
+    for item in _flat(value):
+        if item.HasField("entity_value"):
+            yield item.entity_value.properties
 
 
 def _largest_indexed(place: Place, write: Write) -> int:

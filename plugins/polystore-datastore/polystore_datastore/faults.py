@@ -23,7 +23,16 @@ from polystore.errors import (
     Throttled,
     Unavailable,
 )
-from polystore_datastore.limits import DEPTH, ENTITY, INDEXED, KEY, NAME, TRANSACTION
+from polystore_datastore.limits import (
+    DEPTH,
+    ENTITY,
+    INDEXED,
+    KEY,
+    NAME,
+    PROPERTY,
+    TEXT,
+    TRANSACTION,
+)
 
 _NAME = "datastore"
 _Code = grpc.StatusCode
@@ -54,7 +63,8 @@ _LIMIT_TEXTS = (
     ("longer than 6144", KEY),
     ("path element", NAME),
     ("entity is too big", ENTITY),
-    ("longer than", ENTITY),
+    ("longer than", TEXT),
+    ("property name is too long", PROPERTY),
     ("payload size", TRANSACTION),
     ("too big", TRANSACTION),
     ("too large", TRANSACTION),

@@ -12,10 +12,12 @@ from polystore.capabilities import (
     Records,
     Scope,
     Transactions,
-    Versions,
+    Values,
 )
+from polystore.kinds import KINDS
 from polystore.values import INT_MIN
 from polystore_datastore.codec import INDEXED_BYTES
+from polystore_datastore.entities import TEXT_BYTES
 from polystore_datastore.placement import Place
 from polystore_datastore.refs import KEY_BYTES, NAME_BYTES
 
@@ -28,6 +30,8 @@ DEPTH = Limit(
     "lists and maps around a value",
     "Google's emulator in Datastore mode: 20 entities and arrays, and a set takes two",
 )
+TEXT = Limit(TEXT_BYTES, "bytes", "an unindexed text or bytes", _PAGE)
+PROPERTY = Limit(NAME_BYTES, "bytes", "the property's name, escaped", _PAGE)
 NAME = Limit(NAME_BYTES, "bytes", "the longest name in the native key", _PAGE)
 KEY = Limit(KEY_BYTES, "bytes", "the native key with kinds and namespace", _PAGE)
 INDEXED = Limit(INDEXED_BYTES, "bytes", "an indexed text or bytes", _PAGE)
@@ -46,18 +50,25 @@ COMMIT_BYTES = 3_500_000
 
 WRITES = Limit(COMMIT_ITEMS, "items", "mutations of a Commit", "this driver")
 
+NATIVE = frozenset(
+    kind
+    for kind in KINDS
+    if "set" not in kind and kind not in ("decimal", "list in a list", "reference")
+)
+"""Kinds with a value type of their own; a reference has one only where it fits a path."""
+
 
 def capabilities_of(place: Place) -> Capabilities:
     """The descriptor of one collection."""
     ids = any(element.form == "id" for element in place.elements)
     return Capabilities(
-        keys=Keys(partition=NAME, sort=KEY, int_min=1 if ids else INT_MIN),
-        records=Records(size=ENTITY, depth=DEPTH),
+        keys=Keys(part=NAME, whole=KEY, int_min=1 if ids else INT_MIN),
+        records=Records(size=ENTITY, depth=DEPTH, name=PROPERTY),
+        values=Values(size=TEXT, native=NATIVE),
         transactions=Transactions(scope=Scope.STORE, size=TRANSACTION),
         batches=Batches(read_keys=LOOKUP, write_items=WRITES),
         indexes=Indexes(
             value=INDEXED,
             empty={index.name: EmptyIndexed.INDEXED for index in place.collection.indexes},
         ),
-        versions=Versions.NATIVE,
     )

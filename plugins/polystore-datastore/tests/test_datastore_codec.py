@@ -274,5 +274,5 @@ def test_sizes_are_those_of_the_entity_and_its_key() -> None:
     fill_entity(place_of(PATH, CODEC), write, entity)
     measured = sizes(place_of(PATH, CODEC), write)
     assert measured.record == len(entity.SerializeToString())
-    assert measured.partition == 200
-    assert measured.sort == len(entity.key.SerializeToString())
+    assert measured.part == 200
+    assert measured.whole == len(entity.key.SerializeToString())

@@ -39,7 +39,7 @@ from polystore.errors import (
 )
 from polystore_dynamodb.limits import (
     DEPTH,
-    INDEXED,
+    INDEX_RANGE,
     ITEM,
     PARTITION_KEY,
     SORT_KEY,
@@ -109,7 +109,7 @@ _LIMIT_TEXTS = (
     ("primary key values must be under", SORT_KEY, "a key is over the limit"),
     ("payload size", TRANSACTION_SIZE, "the transaction is over the limit"),
     ("aggregate size", TRANSACTION_SIZE, "the transaction is over the limit"),
-    ("size limit exceeded", INDEXED, "an indexed value is over the limit"),
+    ("size limit exceeded", INDEX_RANGE, "an indexed value is over the limit"),
 )
 """What the service and DynamoDB Local say, lower case; the first that fits."""
 

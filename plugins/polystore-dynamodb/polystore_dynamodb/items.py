@@ -8,8 +8,9 @@ from typing import Any
 from polystore.driver import Sizes, Stored, Token, Write
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore_dynamodb.codec import Item, Wire, decode_fields, encode_fields
+from polystore_dynamodb.limits import NAME
 from polystore_dynamodb.placement import Table
-from polystore_dynamodb.sizes import item_size, text_size, value_size
+from polystore_dynamodb.sizes import item_size, names, text_size, value_size
 
 
 class AsRead:
@@ -108,15 +109,14 @@ def record_fields(table: Table, item: Item) -> dict[str, Any]:
 def sizes(table: Table, write: Write) -> Sizes:
     """What a put or tombstone takes, exactly as DynamoDB counts it."""
     item = item_of(table, write)
-    indexed = [
-        text_size(item[name]["S"])
-        for index in table.indexes
-        if index.hash in item
-        for name in (index.hash, index.range)
-    ]
+    size = item_size(item)
+    entries = [index for index in table.indexes if index.hash in item]
     return Sizes(
-        record=item_size(item),
+        record=size,
+        # An item that is smaller than the limit has no name that is over it.
+        name=max(names({"M": item})) if size > NAME.most else 0,
         partition=value_size(item[table.hash.name]),
         sort=0 if table.range is None else value_size(item[table.range.name]),
-        indexed=max(indexed, default=0),
+        first=max((text_size(item[index.hash]["S"]) for index in entries), default=0),
+        rest=max((text_size(item[index.range]["S"]) for index in entries), default=0),
     )

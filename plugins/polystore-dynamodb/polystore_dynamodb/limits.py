@@ -15,7 +15,7 @@ from polystore.capabilities import (
     Records,
     Scope,
     Transactions,
-    Versions,
+    Values,
 )
 from polystore_dynamodb.placement import Table
 
@@ -26,7 +26,14 @@ ITEM = Limit(409_600, "bytes", "the item: names and values of all attributes", _
 DEPTH = Limit(31, "levels", "lists and maps around a value", "DynamoDB Local 3.3.0, at the limit")
 PARTITION_KEY = Limit(2048, "bytes", "the partition key's value", _QUOTAS)
 SORT_KEY = Limit(1024, "bytes", "the sort key's value", _QUOTAS)
-INDEXED = Limit(1024, "bytes", "the index's sort key: other fields and key, encoded", _QUOTAS)
+NAME = Limit(
+    50_000,
+    "bytes",
+    "the attribute's name, escaped",
+    "DynamoDB Local 3.3.0, at the limit; the service documents 64 KB",
+)
+INDEX_HASH = Limit(2048, "bytes", "the index's partition key, encoded", _QUOTAS)
+INDEX_RANGE = Limit(1024, "bytes", "the index's sort key, encoded", _QUOTAS)
 TRANSACTION_ITEMS = Limit(100, "items", "writes and checks", _MODEL)
 TRANSACTION_SIZE = Limit(4 * 1024 * 1024, "bytes", "the items together", _QUOTAS)
 READ_KEYS = Limit(100, "keys", "keys of a BatchGetItem", _MODEL)
@@ -35,6 +42,14 @@ BATCH_WRITE = 25
 WRITE_ITEMS = Limit(
     100, "items", "writes", "one transaction, 4 BatchWriteItem or 100 puts in flight"
 )
+
+NATIVE = frozenset(
+    {
+        "null", "bool", "int", "text", "bytes", "list", "list in a list", "map", "set of text",
+        "set of bytes", "set of int",
+    }
+)  # fmt: skip
+"""Kinds that an attribute value tells by itself; the others have a hint beside them."""
 
 
 def capabilities_of(table: Table) -> Capabilities:
@@ -46,15 +61,16 @@ def capabilities_of(table: Table) -> Capabilities:
             sort=SORT_KEY,
             empty=EmptyKey.REJECTED if rejects else EmptyKey.HELD,
         ),
-        records=Records(size=ITEM, depth=DEPTH),
+        records=Records(size=ITEM, depth=DEPTH, name=NAME),
+        values=Values(native=NATIVE),
         transactions=Transactions(
             scope=Scope.STORE, items=TRANSACTION_ITEMS, size=TRANSACTION_SIZE
         ),
         batches=Batches(read_keys=READ_KEYS, write_items=WRITE_ITEMS),
         indexes=Indexes(
-            value=INDEXED,
+            first=INDEX_HASH,
+            rest=INDEX_RANGE,
             empty={index.declared.name: EmptyIndexed.ENCODED for index in table.indexes},
         ),
         reads=Reads(index=Freshness.EVENTUAL),
-        versions=Versions.WRITTEN,
     )

@@ -7,6 +7,7 @@ one more, and another if it is negative.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -50,6 +51,15 @@ def _container_size(kind: str, raw: Any) -> int:
     if kind == "NS":
         return sum(map(number_size, raw))
     return sum(map(len, raw))
+
+
+def names(wire: Wire) -> Iterator[int]:
+    """Bytes of each name in an attribute value, at every depth."""
+    for name, inner in wire.get("M", {}).items():
+        yield text_size(name)
+        yield from names(inner)
+    for inner in wire.get("L", ()):
+        yield from names(inner)
 
 
 def number_size(text: str) -> int:

@@ -196,7 +196,7 @@ def test_an_indexed_value_at_its_limit(driver: DynamoDBDriver, made: Made) -> No
         driver.write(write)
         return sizes
 
-    assert attempt(1024).indexed == 1024
+    assert attempt(1024).rest == 1024
     with pytest.raises(Exception, match=r"(?i)size|under") as refused:
         attempt(1025)
     assert isinstance(driver.translate(refused.value), LimitExceeded)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from polystore.capabilities import Capabilities, Indexes, Scope, Transactions
+from polystore.capabilities import Capabilities, Indexes, Scope, Transactions, Values
 from polystore.driver import (
     ANYTHING,
     Check,
@@ -51,6 +51,8 @@ from polystore.values import Key
 T = TypeVar("T")
 
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
+_NATIVE = frozenset({"null", "bool", "int", "float", "text", "list", "list in a list", "map"})
+"""Kinds of JSON."""
 
 
 def open_sqlite(url: DriverURL) -> Driver:
@@ -114,6 +116,7 @@ class SqliteDriver(Driver):
         """The only limit, a billion bytes a row, is beyond what a record should reach."""
         table_name(collection)
         return Capabilities(
+            values=Values(native=_NATIVE),
             transactions=Transactions(scope=Scope.STORE),
             indexes=Indexes(empty=empties(indexes_of(collection))),
         )

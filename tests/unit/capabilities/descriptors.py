@@ -18,16 +18,13 @@ from polystore.capabilities import (
     Records,
     Scope,
     Transactions,
-    Versions,
+    Values,
     Writes,
 )
 
 # Few different texts and numbers, so that equal ones meet often.
 FEW = st.sampled_from(["a", "b"])
 LIMITS = st.none() | st.builds(Limit, st.integers(1, 3), st.just("bytes"), FEW, FEW)
-PATTERNS = st.none() | st.lists(
-    st.sampled_from(["__.*__", r"a\|b", "[]|)]x", "[^]|]", "(?:c|d)", "e"]), min_size=1, max_size=4
-).map("|".join)
 
 descriptors = st.builds(
     Capabilities,
@@ -35,17 +32,25 @@ descriptors = st.builds(
         Keys,
         partition=LIMITS,
         sort=LIMITS,
+        part=LIMITS,
+        whole=LIMITS,
         empty=st.sampled_from(EmptyKey),
         int_min=st.integers(-2, 1),
         int_max=st.integers(5, 8),
-        reserved=PATTERNS,
     ),
-    records=st.builds(Records, size=LIMITS, depth=LIMITS),
+    records=st.builds(Records, size=LIMITS, depth=LIMITS, name=LIMITS),
+    values=st.builds(
+        Values, size=LIMITS, native=st.frozensets(st.sampled_from(["int", "map", "text"]))
+    ),
     writes=st.builds(Writes, conditions=st.frozensets(st.sampled_from(sorted(CONDITIONS)))),
     transactions=st.builds(Transactions, scope=st.sampled_from(Scope), items=LIMITS, size=LIMITS),
     batches=st.builds(Batches, read_keys=LIMITS, write_items=LIMITS),
     indexes=st.builds(
-        Indexes, value=LIMITS, empty=st.dictionaries(FEW, st.sampled_from(EmptyIndexed))
+        Indexes,
+        value=LIMITS,
+        first=LIMITS,
+        rest=LIMITS,
+        empty=st.dictionaries(FEW, st.sampled_from(EmptyIndexed)),
     ),
     reads=st.builds(
         Reads,
@@ -53,5 +58,4 @@ descriptors = st.builds(
         query=st.sampled_from(Freshness),
         index=st.sampled_from(Freshness),
     ),
-    versions=st.sampled_from(Versions),
 )

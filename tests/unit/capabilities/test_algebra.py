@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from polystore.capabilities import (
     Batches,
@@ -21,15 +18,15 @@ from polystore.capabilities import (
     Records,
     Scope,
     Transactions,
-    Versions,
+    Values,
     Writes,
     at_most,
     from_json,
     meet,
     to_json,
 )
-from polystore.capabilities.algebra import alternatives, leaves
-from tests.unit.capabilities.descriptors import PATTERNS, descriptors
+from polystore.capabilities.algebra import leaves
+from tests.unit.capabilities.descriptors import descriptors
 
 
 @pytest.mark.rule("CAP-2")
@@ -74,20 +71,25 @@ def test_at_most_is_the_order_of_the_meet(a: Capabilities, b: Capabilities) -> N
 STRONGEST = Capabilities(
     transactions=Transactions(scope=Scope.STORE),
     indexes=Indexes(empty={"i": EmptyIndexed.INDEXED}),
-    versions=Versions.NATIVE,
 )
 LIMIT = Limit(1, "bytes", "all", "here")
 WEAKEST = Capabilities(
     keys=Keys(
-        partition=LIMIT, sort=LIMIT, empty=EmptyKey.REJECTED, int_min=0, int_max=0, reserved="x"
+        partition=LIMIT,
+        sort=LIMIT,
+        part=LIMIT,
+        whole=LIMIT,
+        empty=EmptyKey.REJECTED,
+        int_min=0,
+        int_max=0,
     ),
-    records=Records(size=LIMIT, depth=LIMIT),
+    records=Records(size=LIMIT, depth=LIMIT, name=LIMIT),
+    values=Values(size=LIMIT, native=frozenset()),
     writes=Writes(conditions=frozenset()),
     transactions=Transactions(scope=Scope.NONE, items=LIMIT, size=LIMIT),
     batches=Batches(read_keys=LIMIT, write_items=LIMIT),
-    indexes=Indexes(value=LIMIT, empty={"i": EmptyIndexed.REJECTED}),
+    indexes=Indexes(value=LIMIT, first=LIMIT, rest=LIMIT, empty={"i": EmptyIndexed.REJECTED}),
     reads=Reads(point=Freshness.EVENTUAL, query=Freshness.EVENTUAL, index=Freshness.EVENTUAL),
-    versions=Versions.WRITTEN,
 )
 
 
@@ -121,20 +123,3 @@ def test_each_index_has_the_weaker_of_its_two_rules() -> None:
     other = {"a": EmptyIndexed.OMITTED, "b": EmptyIndexed.INDEXED}
     met = meet(Indexes(empty=one), Indexes(empty=other)).empty
     assert met == {"a": EmptyIndexed.OMITTED, "b": EmptyIndexed.REJECTED}
-
-
-@given(PATTERNS, PATTERNS, st.text("abcdex_|)]\\", max_size=4))
-def test_joined_patterns_match_what_either_matches(
-    one: str | None, other: str | None, text: str
-) -> None:
-    joined = meet(Keys(reserved=one), Keys(reserved=other)).reserved
-    assert matches(joined, text) == (matches(one, text) or matches(other, text))
-
-
-def matches(pattern: str | None, text: str) -> bool:
-    return pattern is not None and re.fullmatch(pattern, text) is not None
-
-
-def test_alternatives_are_those_of_the_top_level() -> None:
-    assert alternatives(r"a|(?:b|c)|[|]|\|") == {"a", "(?:b|c)", "[|]", r"\|"}
-    assert alternatives(None) == frozenset()

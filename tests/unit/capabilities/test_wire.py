@@ -23,19 +23,19 @@ def test_a_descriptor_comes_back_equal_from_json(c: Capabilities) -> None:
 @pytest.mark.rule("CAP-1")
 def test_a_descriptor_is_frozen() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        Capabilities().versions = None  # type: ignore[misc, assignment]  # that is the test
+        Capabilities().reads = None  # type: ignore[misc, assignment]  # that is the test
 
 
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("versions",), "best"),
-        (("versions",), ["native"]),
+        (("reads", "point"), "best"),
+        (("reads", "point"), ["strong"]),
         (("keys",), None),
         (("keys", "int_min"), True),
         (("keys", "int_min"), 1.5),
         (("keys", "partition"), {"most": 1}),
-        (("keys", "reserved"), 7),
+        (("values", "native"), 7),
         (("keys", "more"), 7),
         (("writes", "conditions"), "anything"),
         (("writes", "conditions"), [1]),
