@@ -53,7 +53,10 @@ def differences(
     """
     return [
         Difference(
-            path, _effect(path, offered), _sentence(path, wanted, offered, names), ADVICE[path]
+            path,
+            _effect(path, wanted, offered),
+            _sentence(path, wanted, offered, names),
+            ADVICE[path],
         )
         for (path, wanted), (_, offered) in zip(leaves(a), leaves(b), strict=True)
         if not within(path, wanted, offered)
