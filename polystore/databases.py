@@ -24,12 +24,16 @@ from polystore.membership import Membership
 from polystore.migration.group import OpenGroup
 from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.stages import SOURCE, TARGET, Setting
+from polystore.observe import Counters
 from polystore.operations import Access
+from polystore.pacing.limiter import Limiter
+from polystore.pacing.pace import Pace
 from polystore.plugin.registry import Registry
 from polystore.route.bound import Bound
 from polystore.route.direct import Direct
+from polystore.route.limited import LimitedRoute
 from polystore.route.plain import PlainRoute
-from polystore.runner import SyncRunner, perform, wall_clock
+from polystore.runner import SyncRunner, ThreadSignal, perform, wall_clock
 from polystore.schema import Collection
 
 DATABASE = "database"
@@ -74,6 +78,8 @@ class Databases:
         self._promised = partial(_promised, registry)
         self._drivers: dict[str, Driver] = {}
         self._ids = WriteIds()
+        self.counters = Counters()
+        self._limiter = Limiter(DATABASE, ThreadSignal(), self.counters.add, config.capacity)
         self._members: dict[str, Membership] = {}
         try:
             for group in config.groups.values():
@@ -111,6 +117,7 @@ class Databases:
             self.driver(group.control),
             self._ids,
             self._promised,
+            ThreadSignal(),
         )
 
     def _access(self, collection: Collection) -> Access:
@@ -126,12 +133,14 @@ class Databases:
             )
         side = self._plain_side()
         bound = Bound(collection, (side,))
-        route = PlainRoute(side, self._ids)
+        plain = PlainRoute(side, self._ids)
+        route = plain if side.pace is None else LimitedRoute(plain)
         return Access(collection, "the store's url", route, lambda: bound, self._check_open)
 
     def _plain_side(self) -> Side:
         assert self.config.url is not None  # Config checks it
-        return Side(DATABASE, self.driver(self.config.url), self._promised)
+        pace = Pace(self._limiter) if self._limiter.active else None
+        return Side(DATABASE, self.driver(self.config.url), self._promised, pace)
 
     # -- using --------------------------------------------------------------------------------
 
@@ -147,7 +156,7 @@ class Databases:
             raise _not_declared(name, self.accesses) from None
 
     def direct(self, name: str) -> Direct | None:
-        """The short way to a collection that one database holds; ``None`` for those of a group."""
+        """The short way to a collection of one unlimited database; ``None`` for all others."""
         access = self.access(name)
         route = access.route
         if not isinstance(route, PlainRoute):

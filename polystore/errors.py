@@ -17,6 +17,7 @@
     ├── Contention                the database gave way to another writer; not applied
     ├── Unavailable               not executed: unreachable, closed, no answer before sending
     │   └── Throttled             the database asks for fewer calls
+    │       └── Declined          a side is at the capacity that it was given; nothing was sent
     ├── DeadlineExceeded          waited to the deadline; not applied
     ├── OutcomeUnknown            sent, no answer: applied once or never
     ├── PermissionDenied          credentials are missing, wrong or too weak
@@ -239,6 +240,28 @@ class Throttled(Unavailable):
 
     code = "throttled"
     retry = after(0.1)
+
+
+class Declined(Throttled):
+    """A side is at the capacity that it was given: the operation was not begun.
+
+    Args:
+        seconds: when it would be its turn, as things stand; ``retry`` says the same.
+    """
+
+    code = "declined"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        seconds: float,
+        collection: str | None = None,
+        key: tuple[object, ...] | None = None,
+        driver: str | None = None,
+    ) -> None:
+        super().__init__(message, collection=collection, key=key, driver=driver)
+        self.retry = after(seconds)
 
 
 class DeadlineExceeded(PolystoreError):

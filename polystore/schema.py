@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from polystore.capacity import QUEUE, check_overload
 from polystore.errors import ConfigError, InvalidKey
 from polystore.values import INT_MAX, INT_MIN, RESERVED, Key
 
@@ -129,6 +130,8 @@ class Collection:
         partition: how many leading key fields are stored together (default 1).
         indexes: :class:`Index` objects, or a mapping of index name to field names.
         placements: per driver name, how the collection lies in that database.
+        overload: what becomes of an operation where a side is at its capacity: ``wait``,
+            ``decline`` or ``queue``; see :mod:`polystore.capacity`.
 
     Raises:
         ConfigError: a name is wrong or doubled, or ``partition`` is out of range.
@@ -139,6 +142,7 @@ class Collection:
     partition: int = 1
     indexes: tuple[Index, ...] = attrs.field(converter=_indexes, default=())
     placements: Mapping[str, Mapping[str, Any]] = attrs.field(converter=_freeze, factory=dict)
+    overload: str = QUEUE
     key_names: tuple[str, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -150,6 +154,7 @@ class Collection:
             raise ConfigError(f"{where}: at least one key field is needed")
         if not 1 <= self.partition <= len(self.key):
             raise ConfigError(f"{where}: partition must be 1 … {len(self.key)}")
+        check_overload(f"{where}: overload", self.overload)
         names = [*self.key_names, *(i.name for i in self.indexes)]
         doubled = {n for n in names if names.count(n) > 1}
         if doubled:

@@ -14,6 +14,7 @@ from polystore.effects import Now, Sleep, Uniform, WallClock
 from polystore.errors import (
     Conflict,
     Contention,
+    Declined,
     InvalidRequest,
     PolystoreError,
     Throttled,
@@ -132,6 +133,8 @@ class Draft:
             return False
         try:
             await self._route.commit(tuple(self._seen.values()), (), await self._left())
+        except Declined:
+            return False
         except (Conflict, Contention, Throttled):
             return True
         except PolystoreError:
@@ -217,6 +220,8 @@ class Attempts:
         """Commit; ``False`` after a pause where the function has to run again."""
         try:
             await draft.commit()
+        except Declined:
+            raise
         except _AGAIN as error:
             await self._pause(error)
             return False
@@ -227,6 +232,8 @@ class Attempts:
 
         It waits before it says so; the function runs again.
         """
+        if isinstance(error, Declined):
+            return False
         if not isinstance(error, Contention | Throttled) and not await draft.stale():
             return False
         await self._pause(error)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import attrs
 
+from polystore.capacity import Capacity
 from polystore.errors import ConfigError
 from polystore.schema import Collection
 
@@ -25,6 +26,10 @@ def _check_seconds(where: str, **seconds: float) -> None:
     for name, value in seconds.items():
         if not 0 < value < math.inf:
             raise ConfigError(f"{where}{name} must be a positive number of seconds, not {value}")
+
+
+def _frozen_capacity(capacity: Mapping[str, Capacity]) -> Mapping[str, Capacity]:
+    return MappingProxyType(dict(capacity))
 
 
 TIMES = ("lease", "poll", "fast_poll", "quarantine", "call_timeout")
@@ -48,6 +53,8 @@ class Group:
         fast_poll: seconds between two looks while a change is announced.
         quarantine: seconds after which a plain call without an answer cannot land any more.
         call_timeout: seconds that one call of a database may take.
+        capacity: what each side may be asked for by one process, by ``source`` and ``target``.
+        backfill_rate: records a second that a copy brings to the target; ``None``: all it can.
 
     Raises:
         ConfigError: a time is not positive, or they do not fit together.
@@ -64,6 +71,10 @@ class Group:
     fast_poll: float = 0.05
     quarantine: float = 60.0
     call_timeout: float = 5.0
+    capacity: Mapping[str, Capacity] = attrs.field(
+        converter=_frozen_capacity, factory=dict, hash=False
+    )
+    backfill_rate: float | None = None
 
     @control.default
     def _control(self) -> str:
@@ -81,6 +92,10 @@ class Group:
             raise ConfigError(f"{where}target must be another place than source")
         if not self.collections:
             raise ConfigError(f"{where}collections must name at least one collection")
+        if not {"source", "target"} >= self.capacity.keys():
+            raise ConfigError(f"{where}capacity is of source and target")
+        if self.backfill_rate is not None and not 0 < self.backfill_rate < math.inf:
+            raise ConfigError(f"{where}capacity.backfill must be above 0")
         if self.colocate is not None and self.colocate < 1:
             raise ConfigError(f"{where}colocate must be at least 1, a number of key fields")
 
@@ -106,6 +121,7 @@ class Config:
         collections: by name.
         groups: by name.
         timeout: seconds that one operation of an application may take, retries and waits included.
+        capacity: what the database at ``url`` may be asked for by one process.
 
     Raises:
         ConfigError: the parts do not fit together; the message names the part.
@@ -117,6 +133,7 @@ class Config:
     )
     groups: Mapping[str, Group] = attrs.field(converter=_frozen_groups, factory=dict)
     timeout: float = 10.0
+    capacity: Capacity = attrs.field(factory=Capacity)
 
     def __attrs_post_init__(self) -> None:
         _check_seconds("", timeout=self.timeout)

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from polystore.capacity import Capacity
 from polystore.config.declared import TIMES, Config, Group
 from polystore.config.table import Table
 from polystore.errors import ConfigError
@@ -65,6 +66,7 @@ def parse(data: Mapping[str, Any], where: str, drivers: Container[str] | None = 
 def _config(table: Table, drivers: Container[str] | None) -> Config:
     url = _url(table, "url")
     timeout = table.seconds("timeout")
+    capacity = _capacity(table.table("capacity"))
     collections, groups = table.table("collections"), table.table("groups")
     table.done()
     read_groups = {name: _group(name, groups.table(name)) for name in groups.names()}
@@ -77,6 +79,7 @@ def _config(table: Table, drivers: Container[str] | None) -> Config:
             for name in collections.names()
         },
         groups=read_groups,
+        capacity=capacity,
         **_given(timeout=timeout),
     )
 
@@ -94,17 +97,47 @@ def _group(name: str, table: Table) -> Group:
         **{time: table.seconds(time) for time in TIMES},
     )
     collections = table.texts("collections")
+    capacity = table.table("capacity")
     table.done()
-    return Group(name=name, source=source, target=target, collections=collections, **given)
+    limits = {side: _capacity(capacity.table(side)) for side in ("source", "target")}
+    copying = capacity.number("backfill")
+    capacity.done()
+    return Group(
+        name=name,
+        source=source,
+        target=target,
+        collections=collections,
+        capacity={side: limit for side, limit in limits.items() if limit.limited},
+        **given,
+        **_given(backfill_rate=copying),
+    )
+
+
+def _capacity(table: Table) -> Capacity:
+    given = _given(
+        rate=table.number("rate"),
+        bytes=table.number("bytes"),
+        concurrency=table.count("concurrency"),
+    )
+    table.done()
+    try:
+        return Capacity(**given)
+    except ConfigError as error:
+        raise ConfigError(f"{table.path}.{error.message}") from None
 
 
 def _collection(name: str, table: Table, drivers: Container[str] | None) -> Collection:
     key, partition, indexes = table.texts("key"), table.count("partition"), table.table("indexes")
     declared = {index: indexes.texts(index) for index in indexes.names()}
+    overload = table.text("overload")
     placements = _placements(table, drivers)
     try:
         return Collection(
-            name, key, indexes=declared, placements=placements, **_given(partition=partition)
+            name,
+            key,
+            indexes=declared,
+            placements=placements,
+            **_given(partition=partition, overload=overload),
         )
     except ConfigError as error:
         raise ConfigError(f"{table.path}: {error.message}") from error.__cause__
@@ -115,7 +148,9 @@ def _placements(table: Table, drivers: Container[str] | None) -> dict[str, Mappi
     found: dict[str, Mapping[str, Any]] = {}
     for name in table.names():
         if drivers is None:
-            mistyped = get_close_matches(name, ("key", "partition", "indexes"), cutoff=0.7)
+            mistyped = get_close_matches(
+                name, ("key", "partition", "indexes", "overload"), cutoff=0.7
+            )
             known = table.has_table(name) and not mistyped
         else:
             known = name in drivers

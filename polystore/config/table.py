@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
@@ -61,6 +62,15 @@ class Table:
         if type(value) is int:
             return float(value)
         raise ConfigError(f"{self.at(name)}: expected a number of seconds, {_got(value)}")
+
+    def number(self, name: str) -> float | None:
+        """A number above 0, or ``None`` where there is none."""
+        value = self._take(name)
+        if value is None:
+            return None
+        if isinstance(value, int | float) and type(value) is not bool and 0 < value < math.inf:
+            return value
+        raise ConfigError(f"{self.at(name)}: expected a number above 0, {_got(value)}")
 
     def table(self, name: str) -> Table:
         """The table of this name; an empty one where there is none."""

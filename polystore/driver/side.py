@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, Self, TypeAlias, TypeVar
 
 from polystore.capabilities import Capabilities
 from polystore.driver.contract import (
@@ -29,6 +29,8 @@ from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Key
 
+T = TypeVar("T")
+
 Promised: TypeAlias = Callable[[Driver, Collection], Capabilities]
 """What a driver promises for a collection, lowered by the plugins that know its endpoint."""
 
@@ -36,6 +38,18 @@ Promised: TypeAlias = Callable[[Driver, Collection], Capabilities]
 def declared(driver: Driver, collection: Collection) -> Capabilities:
     """What a driver promises by itself: where no plugin is to be asked."""
     return driver.capabilities(collection)
+
+
+class Paces(Protocol):
+    """What the calls of a side pass on their way, where it is limited."""
+
+    def sent(
+        self, call: Call[T], operations: int, writes: Sequence[Write], read: Collection | None
+    ) -> Awaitable[T]:
+        """The call, sent when it is its turn; what it writes, and which collection it reads."""
+
+    def background(self) -> Self:
+        """The same for copying and comparing, which take what others leave."""
 
 
 class Side:
@@ -46,15 +60,29 @@ class Side:
         driver: the open database.
         promised: what it promises. Nothing but this is ever asked for a driver's capabilities:
             what a plugin lowered holds everywhere.
+        pace: what its calls pass, where it is limited.
     """
 
-    __slots__ = ("_known", "_promised", "driver", "name")
+    __slots__ = ("_known", "_promised", "driver", "name", "pace")
 
-    def __init__(self, name: str, driver: Driver, promised: Promised) -> None:
+    def __init__(
+        self, name: str, driver: Driver, promised: Promised, pace: Paces | None = None
+    ) -> None:
         self.name = name
         self.driver = driver
+        self.pace = pace
         self._promised = promised
         self._known: dict[str, Capabilities] = {}
+
+    def at(self, pace: Paces) -> Side:
+        """The same side for calls that pass another way."""
+        side = Side(self.name, self.driver, self._promised, pace)
+        side._known = self._known
+        return side
+
+    def background(self) -> Side:
+        """The same side for copying and comparing, which take what applications leave."""
+        return self if self.pace is None else self.at(self.pace.background())
 
     def capabilities(self, collection: Collection) -> Capabilities:
         """What this side promises for a collection: asked once, then known. No call.
@@ -72,30 +100,41 @@ class Side:
         collection: Collection,
         keys: Sequence[Key],
         consistency: Consistency = Consistency.STRONG,
-    ) -> Call[ReadReply]:
+    ) -> Awaitable[ReadReply]:
         """Ask for records by key."""
-        driver = self.driver
-        return Call(self.name, driver, driver.read, (collection, keys, consistency))
+        driver, pace = self.driver, self.pace
+        call = Call(self.name, driver, driver.read, (collection, keys, consistency))
+        return call if pace is None else pace.sent(call, len(keys), (), collection)
 
-    def write(self, write: Write) -> Call[Written | Refused]:
+    def write(self, write: Write) -> Awaitable[Written | Refused]:
         """Ask for one write."""
-        return Call(self.name, self.driver, self.driver.write, (write,))
+        driver, pace = self.driver, self.pace
+        call = Call(self.name, driver, driver.write, (write,))
+        return call if pace is None else pace.sent(call, 1, (write,), None)
 
-    def write_many(self, writes: Sequence[Write]) -> Call[list[Written | Refused | Unprocessed]]:
+    def write_many(
+        self, writes: Sequence[Write]
+    ) -> Awaitable[list[Written | Refused | Unprocessed]]:
         """Ask for several writes that need not be one."""
-        return Call(self.name, self.driver, self.driver.write_many, (writes,))
+        driver, pace = self.driver, self.pace
+        call = Call(self.name, driver, driver.write_many, (writes,))
+        return call if pace is None else pace.sent(call, len(writes), writes, None)
 
     def commit(
         self, writes: Sequence[Write], checks: Sequence[Check] = ()
-    ) -> Call[Committed | Rejected]:
+    ) -> Awaitable[Committed | Rejected]:
         """Ask for several writes and checks as one."""
-        return Call(self.name, self.driver, self.driver.commit, (writes, checks))
+        driver, pace = self.driver, self.pace
+        call = Call(self.name, driver, driver.commit, (writes, checks))
+        return call if pace is None else pace.sent(call, len(writes) + len(checks), writes, None)
 
     def query(
         self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
-    ) -> Call[QueryPage]:
+    ) -> Awaitable[QueryPage]:
         """Ask for a page of a query."""
-        return Call(self.name, self.driver, self.driver.query, (collection, plan, after, limit))
+        driver, pace = self.driver, self.pace
+        call = Call(self.name, driver, driver.query, (collection, plan, after, limit))
+        return call if pace is None else pace.sent(call, 1, (), collection)
 
     def describe(self, collection: Collection) -> Call[Description]:
         """Ask what is really there."""
@@ -103,9 +142,11 @@ class Side:
 
     def scan(
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int
-    ) -> Call[ScanPage]:
+    ) -> Awaitable[ScanPage]:
         """Ask for a page of a scan."""
-        return Call(self.name, self.driver, self.driver.scan, (collection, segment, cursor, limit))
+        driver, pace = self.driver, self.pace
+        call = Call(self.name, driver, driver.scan, (collection, segment, cursor, limit))
+        return call if pace is None else pace.sent(call, 1, (), collection)
 
 
 async def read_one(

@@ -7,7 +7,7 @@ only repeat what does no harm [M: BF_BLIND, BF_IFABSENT].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ import attrs
 
 from polystore.driver import Refused, Segment, Stored, Unprocessed, Write
 from polystore.driver.side import Side
-from polystore.effects import Both, Effect, Sleep, Uniform
+from polystore.effects import Both, Sleep, Uniform
 from polystore.errors import (
     Contention,
     InvalidRequest,
@@ -210,7 +210,7 @@ class Copier:
         return written, again
 
 
-async def patiently(call: Callable[[], Effect[T]]) -> T:
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     """Repeat a read that fails for a moment; the last failure is raised."""
     for attempt in range(_TRIES - 1):
         try:

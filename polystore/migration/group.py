@@ -10,10 +10,14 @@ import attrs
 from polystore.config import Group
 from polystore.driver import Driver
 from polystore.driver.side import Promised, Side
+from polystore.effects import Signal
 from polystore.errors import ConfigError
 from polystore.identity import WriteIds
 from polystore.migration.ledger import Ledger
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, bucket_of
+from polystore.observe import Counters
+from polystore.pacing.limiter import Limiter
+from polystore.pacing.pace import Pace
 from polystore.route.bound import Bound
 from polystore.schema import Collection
 from polystore.values import Key
@@ -45,6 +49,11 @@ class OpenGroup:
         source, target, control: open drivers; ``control`` may be one of the other two.
         ids: makes write ids.
         promised: what a driver promises for a collection, lowered by plugins.
+        signal: guards the limits of the sides.
+
+    Attributes:
+        counters: what happened to this group in this process.
+        limiters: the limits of each side.
     """
 
     def __init__(
@@ -56,11 +65,22 @@ class OpenGroup:
         control: Driver,
         ids: WriteIds,
         promised: Promised,
+        signal: Signal,
     ) -> None:
         self.config = config
         self.collections = MappingProxyType(dict(collections))
+        self.counters = Counters()
+        self.limiters = MappingProxyType(
+            {
+                name: Limiter(name, signal, self.counters.add, config.capacity.get(name))
+                for name in (SOURCE, TARGET)
+            }
+        )
         self.sides = MappingProxyType(
-            {SOURCE: Side(SOURCE, source, promised), TARGET: Side(TARGET, target, promised)}
+            {
+                name: Side(name, driver, promised, Pace(self.limiters[name]))
+                for name, driver in ((SOURCE, source), (TARGET, target))
+            }
         )
         self.ids = ids
         self.ledger = Ledger(Side("control", control, promised), config.name, ids)
@@ -82,6 +102,15 @@ class OpenGroup:
                 "of this process older than that of others?"
             )
         return self.collections[name]
+
+    @property
+    def limited(self) -> bool:
+        """Whether any of the sides has a limit just now."""
+        return any(limiter.active for limiter in self.limiters.values())
+
+    def overload(self, collection: Collection) -> str:
+        """What becomes of an operation where a side is at its capacity."""
+        return collection.overload
 
     def bucket(self, key: Key) -> int:
         """The bucket of a key."""

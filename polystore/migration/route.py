@@ -6,8 +6,9 @@ counts only if the lease is live after the answer; a commit only if its slot is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from zlib import crc32
 
 from polystore.driver import (
@@ -46,7 +47,8 @@ from polystore.migration.pages import merged
 from polystore.migration.session import Session
 from polystore.migration.slots import FREE, OWED, UNKNOWN
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
-from polystore.observe.counters import ACKNOWLEDGED, MIRRORED, PENDING, WOULD_REFUSE
+from polystore.observe.counters import ACKNOWLEDGED, MIRRORED, PENDING, QUEUED, WOULD_REFUSE
+from polystore.pacing.turn import Need, Turn, idle, take_turn
 from polystore.queries import Position, QueryPlan
 from polystore.records import Record, Version
 from polystore.route.base import (
@@ -77,6 +79,9 @@ from polystore.route.plain import (
 from polystore.values import Key
 
 T = TypeVar("T")
+Attempt: TypeAlias = Callable[[Ticket, Incarnation, Turn], Awaitable[T | Retry]]
+"""One attempt at an operation, under a ticket, in the operation's turn."""
+
 _SEED = 0x5EED
 """Start of the hash that picks shadow reads: another one than that of the buckets."""
 Suspect = tuple[str, Key]
@@ -96,29 +101,52 @@ class MigratingRoute:
         self,
         buckets: tuple[int, int],
         timeout: float,
-        attempt: Callable[[Ticket, Incarnation, float], Awaitable[T | Retry]],
+        attempt: Attempt[T],
         place: Place,
+        needs: Callable[[Setting], Sequence[Need]],
+    ) -> T:
+        """Run attempts in the turn of the operation, until one of them counts."""
+        deadline = await Now() + timeout
+        await self._joined(deadline)
+        turn = await self._turn(place, needs, deadline)
+        try:
+            return await self._attempts(buckets, attempt, place, turn)
+        finally:
+            turn.end()
+
+    async def _turn(
+        self, place: Place, needs: Callable[[Setting], Sequence[Need]], deadline: float
+    ) -> Turn:
+        """Wait until the sides have room; before a ticket is held, which others would wait for."""
+        setting = self.session.latch.setting
+        if setting is None or not self.group.limited:
+            return Turn(deadline)
+        return await take_turn(needs(setting), self.group.overload(place[0].collection), deadline)
+
+    async def _attempts(
+        self, buckets: tuple[int, int], attempt: Attempt[T], place: Place, turn: Turn
     ) -> T:
         """Run attempts, each under a ticket of its own, until one of them counts."""
-        deadline = await Now() + timeout
+        deadline = turn.until
         tries = 0
         while True:
             await self._joined(deadline)
             ticket = await self.session.latch.admit(buckets, deadline)
             incarnation = ticket.incarnation
+            error: PolystoreError | None = None
             try:
-                result = await attempt(ticket, incarnation, deadline)
+                result = await attempt(ticket, incarnation, turn)
                 if not isinstance(result, Retry):
                     return result
             except Fenced:
                 self.session.lost(incarnation)
                 continue
-            except (Contention, Throttled):
-                pass  # surely not applied
+            except (Contention, Throttled) as gave_way:  # surely not applied
+                error = gave_way
             finally:
                 self.session.latch.release(ticket)
             tries += 1
-            await pause(tries, deadline, *place)
+            await pause(tries, deadline, place, error)
 
     async def _joined(self, deadline: float) -> None:
         while self.session.incarnation is None:
@@ -142,21 +170,34 @@ class MigratingRoute:
             return []
 
         async def attempt(
-            ticket: Ticket, incarnation: Incarnation, _deadline: float
+            ticket: Ticket, incarnation: Incarnation, turn: Turn
         ) -> list[Record | None] | Retry:
-            found = await self._read(ticket.setting, bound, keys, consistency)
+            found = await self._read(ticket.setting, bound, keys, consistency, turn)
             if not await self.session.live(incarnation):
                 return RETRY
             return await as_seen(found)
 
-        return await self._under(self._range(keys), timeout, attempt, (bound, keys[0]))
+        return await self._under(
+            self._range(keys), timeout, attempt, (bound, keys[0]), lambda s: self._reads(s, keys)
+        )
+
+    def _reads(self, setting: Setting, keys: Sequence[Key]) -> list[Need]:
+        """What reading some keys at their homes needs."""
+        counted = Counter(setting.home(self.group.bucket(key)) for key in keys)
+        return [Need(self.group.sides[name], count) for name, count in counted.items()]
 
     async def _read(
-        self, setting: Setting, bound: Bound, keys: Sequence[Key], consistency: Consistency
+        self,
+        setting: Setting,
+        bound: Bound,
+        keys: Sequence[Key],
+        consistency: Consistency,
+        turn: Turn,
     ) -> list[Stored | None]:
         collection = bound.collection
         if setting.stage is not Stage.DUAL_READ:
-            return await read_all(self.group.sides[setting.home(0)], collection, keys, consistency)
+            home = turn.at(self.group.sides[setting.home(0)])
+            return await read_all(home, collection, keys, consistency)
         shadowed = self._shadowed(setting, keys)
         homes = {key: setting.home(self.group.bucket(key)) for key in keys}
         asked = {
@@ -164,7 +205,7 @@ class MigratingRoute:
             for name in self.group.sides
         }
         replies = await Both(
-            *(self._side(name, bound, asked[name], consistency, homes) for name in asked)
+            *(self._side(name, bound, asked[name], consistency, homes, turn) for name in asked)
         )
         by_side = {
             name: dict(zip(asked[name], reply, strict=True)) if reply is not None else None
@@ -184,14 +225,18 @@ class MigratingRoute:
         keys: list[Key],
         consistency: Consistency,
         homes: dict[Key, str],
+        turn: Turn,
     ) -> list[Stored | None] | None:
         """One side's records; ``None`` where it failed and was only to be compared with."""
         if not keys:
             return []
+        at_home = name in (homes[key] for key in keys)
+        side = self.group.sides[name]
         try:
-            return await read_all(self.group.sides[name], bound.collection, keys, consistency)
+            side = turn.at(side) if at_home else await idle(side)
+            return await read_all(side, bound.collection, keys, consistency)
         except PolystoreError:
-            if name in (homes[key] for key in keys):
+            if at_home:
                 raise
             self.session.counters.add("shadow-failed")
             return None
@@ -211,16 +256,31 @@ class MigratingRoute:
         tried = False
 
         async def attempt(
-            ticket: Ticket, incarnation: Incarnation, deadline: float
+            ticket: Ticket, incarnation: Incarnation, turn: Turn
         ) -> Version | None | Retry:
             nonlocal tried
             again, tried = tried, True
             setting = ticket.setting
             if setting.stage.plain:
-                return await self._plain(setting, incarnation, bound, key, verb, again)
-            return await self._stamped(setting, incarnation, bound, key, verb, deadline)
+                return await self._plain(setting, incarnation, bound, key, verb, turn, again)
+            return await self._stamped(setting, incarnation, bound, key, verb, turn)
 
-        return await self._under((bucket, bucket + 1), timeout, attempt, (bound, key))
+        return await self._under(
+            (bucket, bucket + 1),
+            timeout,
+            attempt,
+            (bound, key),
+            lambda s: self._writes(s, key, 1, 0 if s.stage.plain and verb.blind else 1),
+        )
+
+    def _writes(self, setting: Setting, key: Key, writes: int, reads: int) -> list[Need]:
+        """What writing some records needs, the slot among them, on both sides."""
+        home = self.group.home(setting, key)
+        slot = 0 if setting.stage.plain else 1
+        needs = [Need(home, reads + writes + slot)]
+        if setting.stage.mirrored and writes:
+            needs.append(Need(self.group.other(home), writes, later=True))
+        return needs
 
     async def _plain(
         self,
@@ -229,13 +289,14 @@ class MigratingRoute:
         bound: Bound,
         key: Key,
         verb: Verb,
+        turn: Turn,
         again: bool,
     ) -> Version | None | Retry:
-        route = self._plain_route(setting, incarnation)
+        route = self._plain_route(setting, incarnation, turn)
         inner = self._bound(setting, bound)
         return await self._answered(incarnation, route.attempt(inner, key, verb, again=again))
 
-    def _plain_route(self, setting: Setting, incarnation: Incarnation) -> PlainRoute:
+    def _plain_route(self, setting: Setting, incarnation: Incarnation, turn: Turn) -> PlainRoute:
         """The route of a plain stage: the lease is looked at when a write is sent."""
 
         async def before_write() -> None:
@@ -246,7 +307,7 @@ class MigratingRoute:
         observed = None
         if setting.observe and side.name == SOURCE:
             observed = self._observed
-        return PlainRoute(side, self.group.ids, before_write, observed)
+        return PlainRoute(turn.at(side), self.group.ids, before_write, observed)
 
     def _observed(self, write: Write) -> None:
         """In observe: count what the target could not hold, and let it pass."""
@@ -285,11 +346,11 @@ class MigratingRoute:
         bound: Bound,
         key: Key,
         verb: Verb,
-        deadline: float,
+        turn: Turn,
     ) -> Version | None | Retry:
         """One attempt of PROTOCOL.md 4."""
-        home = self.group.home(setting, key)
-        with await self._slot(incarnation, home, deadline) as holding:
+        home = turn.at(self.group.home(setting, key))
+        with await self._slot(incarnation, home, turn.until) as holding:
             stored = await read_one(home, bound.collection, key)
             if not await self.session.live(incarnation):
                 return RETRY
@@ -298,7 +359,7 @@ class MigratingRoute:
             if decision_is_void(decision, stored):
                 return None
             write = self._made(setting, bound, key, decision, stored)
-            applied = await self._applied(setting, holding, home, [write], (), deadline)
+            applied = await self._applied(setting, holding, home, [write], (), turn)
             return version_of(write) if applied else RETRY
 
     async def _applied(
@@ -308,16 +369,16 @@ class MigratingRoute:
         home: Side,
         writes: Sequence[Write],
         checks: Sequence[Check],
-        deadline: float,
+        turn: Turn,
     ) -> bool:
         """Commit at home, then mirror; whether it was applied. ``False``: a token was lost."""
         holding.state = UNKNOWN
-        if not await commit(home, holding.slot, self.group.ids, writes, checks, deadline):
+        if not await commit(home, holding.slot, self.group.ids, writes, checks, turn.until):
             holding.state = FREE
             return False
         holding.state = OWED
         self.session.counters.add(ACKNOWLEDGED, len(writes))
-        if await self._mirrored(setting, home, writes):
+        if await self._mirrored(setting, home, writes, turn):
             holding.state = FREE
         return True
 
@@ -351,11 +412,17 @@ class MigratingRoute:
             self.group.bounds[bound.collection.name].during(setting.stage).check_write(write)
         return write
 
-    async def _mirrored(self, setting: Setting, home: Side, writes: Sequence[Write]) -> bool:
+    async def _mirrored(
+        self, setting: Setting, home: Side, writes: Sequence[Write], turn: Turn
+    ) -> bool:
         """Bring the mirror what was just committed; ``False`` leaves it to the background."""
         if not setting.stage.mirrored:
             return True
-        mirror = self.group.other(home)
+        mirror = turn.at(self.group.other(home))
+        if turn.full(mirror):
+            self.session.counters.add(QUEUED, len(writes))
+            self.session.counters.add(PENDING, len(writes))
+            return False
         ready = [
             mirror_write(
                 w.collection,
@@ -387,16 +454,16 @@ class MigratingRoute:
         bound, key = place
         bucket = self.group.bucket(key)
 
-        async def attempt(
-            ticket: Ticket, incarnation: Incarnation, _deadline: float
-        ) -> Seen | Retry:
-            home = self.group.home(ticket.setting, key)
+        async def attempt(ticket: Ticket, incarnation: Incarnation, turn: Turn) -> Seen | Retry:
+            home = turn.at(self.group.home(ticket.setting, key))
             stored = await read_one(home, bound.collection, key)
             if not await self.session.live(incarnation):
                 return RETRY
             return Seen(home.name, stored)
 
-        return await self._under((bucket, bucket + 1), timeout, attempt, place)
+        return await self._under(
+            (bucket, bucket + 1), timeout, attempt, place, lambda s: self._reads(s, (key,))
+        )
 
     async def commit(
         self,
@@ -411,7 +478,7 @@ class MigratingRoute:
         keys = [key for _, key in places]
 
         async def attempt(
-            ticket: Ticket, incarnation: Incarnation, deadline: float
+            ticket: Ticket, incarnation: Incarnation, turn: Turn
         ) -> list[Version | None] | Retry:
             setting = ticket.setting
             homes = {setting.home(self.group.bucket(key)) for key in keys}
@@ -420,24 +487,31 @@ class MigratingRoute:
                     "the keys of this transaction have different homes at this dial: declare a "
                     "colocation key, or keep the dial at 0 or 100"
                 )
-            home = self.group.sides[homes.pop()]
+            home = turn.at(self.group.sides[homes.pop()])
             if any(s.home != home.name for _, s in seen):
                 raise Conflict("the home has moved since the transaction read; nothing was written")
             inner = [
                 ((self._bound(setting, bound), key), decision) for (bound, key), decision in writes
             ]
             if setting.stage.plain:
-                route = self._plain_route(setting, incarnation)
-                plain = route.commit(seen, inner, deadline - await Now())
+                route = self._plain_route(setting, incarnation, turn)
+                plain = route.commit(seen, inner, turn.until - await Now())
                 versions = await self._answered(incarnation, plain)
                 if not writes and not await self.session.live(incarnation):
                     return RETRY
                 return versions
             if not writes:
                 return await self._checked(setting, incarnation, home, seen)
-            return await self._committed(setting, incarnation, home, seen, inner, deadline)
+            return await self._committed(setting, incarnation, home, seen, inner, turn)
 
-        return await self._under(self._range(keys), timeout, attempt, places[0])
+        checks = len({(b.collection.name, key) for b, key in places}) - len(writes)
+        return await self._under(
+            self._range(keys),
+            timeout,
+            attempt,
+            places[0],
+            lambda s: self._writes(s, keys[0], len(writes), checks),
+        )
 
     def _bound(self, setting: Setting, bound: Bound) -> Bound:
         return self.group.bounds[bound.collection.name].during(setting.stage)
@@ -465,7 +539,7 @@ class MigratingRoute:
         home: Side,
         seen: Sequence[tuple[Place, Seen]],
         writes: Sequence[tuple[Place, Decision]],
-        deadline: float,
+        turn: Turn,
     ) -> list[Version | None] | Retry:
         known = {(b.collection.name, k): s.stored for (b, k), s in seen}
         made = await self._all_made(setting, home, known, writes)
@@ -476,8 +550,8 @@ class MigratingRoute:
             if (b.collection.name, k) not in written
         ]
         check_width([p for p, _ in writes], made, len(checks), spare=1)
-        with await self._slot(incarnation, home, deadline) as holding:
-            if not await self._applied(setting, holding, home, made, checks, deadline):
+        with await self._slot(incarnation, home, turn.until) as holding:
+            if not await self._applied(setting, holding, home, made, checks, turn):
                 raise Conflict("something that the transaction read has changed")
         versions = {(w.collection.name, w.key): version_of(w) for w in made}
         return [versions.get((b.collection.name, k)) for (b, k), _ in writes]
@@ -508,12 +582,10 @@ class MigratingRoute:
         """One page from the home; from both sides, merged, where homes are mixed."""
         buckets = self._buckets(plan)
 
-        async def attempt(
-            ticket: Ticket, incarnation: Incarnation, _deadline: float
-        ) -> Page | Retry:
+        async def attempt(ticket: Ticket, incarnation: Incarnation, turn: Turn) -> Page | Retry:
             setting = ticket.setting
-            homes = sorted({setting.home(buckets[0]), setting.home(buckets[1] - 1)})
-            pages = await Both(*(self._page(h, bound, plan, after, limit) for h in homes))
+            homes = self._homes(setting, buckets)
+            pages = await Both(*(self._page(turn, h, bound, plan, after, limit) for h in homes))
             if not await self.session.live(incarnation):
                 return RETRY
             if len(pages) == 1:
@@ -525,12 +597,24 @@ class MigratingRoute:
             now = await wall_clock([s for page in pages for s in page.records])
             return merged(plan, pages, limit, now)
 
-        return await self._under(buckets, timeout, attempt, (bound, ()))
+        def needs(setting: Setting) -> list[Need]:
+            return [Need(self.group.sides[h], 1) for h in self._homes(setting, buckets)]
+
+        return await self._under(buckets, timeout, attempt, (bound, ()), needs)
+
+    def _homes(self, setting: Setting, buckets: tuple[int, int]) -> list[str]:
+        return sorted({setting.home(buckets[0]), setting.home(buckets[1] - 1)})
 
     async def _page(
-        self, side: str, bound: Bound, plan: QueryPlan, after: Position | None, limit: int
+        self,
+        turn: Turn,
+        side: str,
+        bound: Bound,
+        plan: QueryPlan,
+        after: Position | None,
+        limit: int,
     ) -> QueryPage:
-        return await self.group.sides[side].query(bound.collection, plan, after, limit)
+        return await turn.at(self.group.sides[side]).query(bound.collection, plan, after, limit)
 
     def _buckets(self, plan: QueryPlan) -> tuple[int, int]:
         """The buckets that a query may touch: one, where its key prefix decides."""
@@ -551,7 +635,7 @@ class MigratingRoute:
         collection = bound.collection
 
         async def attempt(
-            ticket: Ticket, incarnation: Incarnation, _deadline: float
+            ticket: Ticket, incarnation: Incarnation, turn: Turn
         ) -> ScannedPage | Retry:
             name, moved, native = _scan_start(ticket.setting, cursor)
             if not _in_play(ticket.setting, name):
@@ -559,7 +643,8 @@ class MigratingRoute:
                     f"this scan began on the {name}, which is out of play: start it again",
                     collection=collection.name,
                 )
-            page = await self.group.sides[name].scan(collection, Segment(), native, limit)
+            side = turn.at(self.group.sides[name])
+            page = await side.scan(collection, Segment(), native, limit)
             if not await self.session.live(incarnation):
                 return RETRY
             records = [
@@ -569,7 +654,10 @@ class MigratingRoute:
             ]
             return ScannedPage(records, _scan_rest(name, moved, page.cursor))
 
-        return await self._under(ALL, timeout, attempt, (bound, ()))
+        def needs(setting: Setting) -> list[Need]:
+            return [Need(self.group.sides[_scan_start(setting, cursor)[0]], 1)]
+
+        return await self._under(ALL, timeout, attempt, (bound, ()), needs)
 
 
 def next_stamp(setting: Setting, stored: Stored | None) -> int:

@@ -19,7 +19,6 @@ from polystore.migration.member import ACTIVE, Incarnation, Member, add_slots, f
 from polystore.migration.mirror import converge
 from polystore.migration.slots import FREE, OWED, UNKNOWN, Slot
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, affected
-from polystore.observe import Counters
 from polystore.values import Fields
 
 SLOTS_AT_START = 2
@@ -51,7 +50,7 @@ class Session:
         self.group = group
         self.signal = signal
         self.latch = Latch(signal)
-        self.counters = Counters()
+        self.counters = group.counters
         self.incarnation: Incarnation | None = None
         self._identity = identity
         self._about = about

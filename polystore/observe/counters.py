@@ -20,6 +20,21 @@ REPAIRED = "repaired"
 WOULD_REFUSE = "would-refuse"
 """Writes under *observe* that the target could not have held."""
 
+DECLINED = "declined"
+"""Operations that were not begun because a side was at its capacity; with ``:`` and its name."""
+
+WAITED = "waited"
+"""Operations and calls that waited for their turn at a side; with ``:`` and its name."""
+
+QUEUED = "queued"
+"""Writes that were left for later because the mirror was at its capacity: of those pending."""
+
+LATE = "late"
+"""Calls of what was begun whose turn was not in time; with ``:`` and the name of the side."""
+
+THROTTLED = "throttled"
+"""Calls of which the database itself asked for fewer; with ``:`` and the name of the side."""
+
 
 class Counters:
     """Named ints of one process that only grow; any thread may add."""

@@ -27,7 +27,7 @@ from polystore.driver import (
 )
 from polystore.driver.side import Side, read_all, read_one
 from polystore.effects import Now, Procedure, Sleep, Uniform
-from polystore.errors import Conflict, Contention, Throttled
+from polystore.errors import Conflict, Contention, PolystoreError, Throttled
 from polystore.identity import WriteIds
 from polystore.queries import Position, QueryPlan
 from polystore.records import Record, Version
@@ -83,6 +83,10 @@ class PlainRoute:
         self.before_write = before_write
         self.observed = observed
 
+    def at(self, side: Side) -> PlainRoute:
+        """The same route for calls that pass another way to the database."""
+        return PlainRoute(side, self.ids, self.before_write, self.observed)
+
     async def read(
         self, bound: Bound, keys: Sequence[Key], consistency: Consistency, timeout: float
     ) -> list[Record | None]:
@@ -91,18 +95,22 @@ class PlainRoute:
         async def attempt() -> list[Stored | None]:
             return await read_all(self.side, bound.collection, keys, consistency)
 
-        return await as_seen(await patiently(attempt, timeout, bound, None))
+        return await as_seen(await patiently(attempt, timeout, (bound, ())))
 
     async def write(self, bound: Bound, key: Key, verb: Verb, timeout: float) -> Version | None:
         """Decide on one record and write it under the token that the decision rests on."""
         deadline = await Now() + timeout
         attempt = 0
         while True:
-            result = await self.attempt(bound, key, verb, again=attempt > 0)
-            if not isinstance(result, Retry):
-                return result
+            error: PolystoreError | None = None
+            try:
+                result = await self.attempt(bound, key, verb, again=attempt > 0)
+                if not isinstance(result, Retry):
+                    return result
+            except (Contention, Throttled) as gave_way:
+                error = gave_way
             attempt += 1
-            await pause(attempt, deadline, bound, key)
+            await pause(attempt, deadline, (bound, key), error)
 
     async def attempt(
         self, bound: Bound, key: Key, verb: Verb, *, again: bool
@@ -119,10 +127,7 @@ class PlainRoute:
         if decision_is_void(decision, known) and not verb.blind:
             return None
         write = self.made(bound, key, decision, condition)
-        try:
-            outcome = await self.side.write(write)
-        except (Contention, Throttled):
-            return RETRY
+        outcome = await self.side.write(write)
         return RETRY if isinstance(outcome, Refused) else version_of(write)
 
     async def look(self, place: Place, timeout: float) -> Seen:
@@ -132,7 +137,7 @@ class PlainRoute:
         async def attempt() -> Stored | None:
             return await read_one(self.side, bound.collection, key)
 
-        return Seen(self.side.name, await patiently(attempt, timeout, bound, key))
+        return Seen(self.side.name, await patiently(attempt, timeout, place))
 
     async def commit(
         self,
@@ -169,7 +174,7 @@ class PlainRoute:
         async def attempt() -> QueryPage:
             return await self.side.query(bound.collection, plan, after, limit)
 
-        page = await patiently(attempt, timeout, bound, None)
+        page = await patiently(attempt, timeout, (bound, ()))
         return Page(await present(page.records), page.next)
 
     async def scan(
@@ -180,7 +185,7 @@ class PlainRoute:
         async def attempt() -> ScanPage:
             return await self.side.scan(bound.collection, Segment(), cursor, limit)
 
-        page = await patiently(attempt, timeout, bound, None)
+        page = await patiently(attempt, timeout, (bound, ()))
         return ScannedPage(await present(page.records, show), page.cursor)
 
     def made(self, bound: Bound, key: Key, decision: Decision, condition: Condition) -> Write:
@@ -238,32 +243,41 @@ def check_width(places: Sequence[Place], made: Sequence[Write], checks: int, spa
         bound.check_atomic(len(made) + checks, spare=spare, writes=made)
 
 
-async def patiently(
-    attempt: Callable[[], Awaitable[T]], timeout: float, bound: Bound, key: Key | None
-) -> T:
+async def patiently(attempt: Callable[[], Awaitable[T]], timeout: float, place: Place) -> T:
     """What ``attempt`` reads, asked again where the database gave way: reading twice is safe.
 
     Raises:
-        Contention: it gave way each time up to the time limit.
+        Contention, Throttled: it gave way each time up to the time limit.
     """
     deadline = await Now() + timeout
     tries = 0
     while True:
         try:
             return await attempt()
-        except (Contention, Throttled):
-            tries += 1
-        await pause(tries, deadline, bound, key)
+        except (Contention, Throttled) as gave_way:
+            error = gave_way
+        tries += 1
+        await pause(tries, deadline, place, error)
 
 
-async def pause(attempt: int, deadline: float, bound: Bound, key: Key | None) -> None:
+async def pause(
+    attempt: int, deadline: float, place: Place, error: PolystoreError | None = None
+) -> None:
     """Wait a random moment before the next attempt: up to 2 ms, doubled each time, at most 100 ms.
 
+    Args:
+        error: what ended the last attempt, where something was raised.
+
     Raises:
-        Contention: the deadline would pass; the last attempt was refused, nothing was applied.
+        Throttled: the deadline would pass, and the database asked for less.
+        Contention: it would pass, and others were quicker; nothing was applied either way.
     """
     seconds = await Uniform() * min(0.002 * 2**attempt, 0.1)
     if await Now() + seconds >= deadline:
+        bound, key = place
+        if isinstance(error, Throttled):
+            error.locate(bound.collection.name, key or None)
+            raise error
         raise Contention(
             f"other writers were quicker {attempt} times up to the deadline",
             collection=bound.collection.name,

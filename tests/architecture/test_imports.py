@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "values", "kinds", "records", "conditions", "clock", "identity"),
     # A query plan names key fields and indexes, so queries stand beside what declares them.
-    ("schema", "queries", "config"),
+    ("capacity", "schema", "queries", "config"),
     ("capabilities",),
     ("effects",),
     ("driver",),
@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plugin",),
     ("drivers",),
     ("runner",),
+    ("pacing",),
     ("route",),
     ("migration",),
     ("operations", "serving", "cursors", "reading", "transaction"),

@@ -9,6 +9,7 @@ from polystore.migration.clean import Swept
 from polystore.migration.ledger import SLOTS
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage
 from polystore.operations import put_verb
+from polystore.pacing.turn import Turn
 from polystore.testing.simulator import Sent, Violation
 from tests.migration.scene import Scene
 
@@ -163,7 +164,7 @@ def test_the_simulator_sees_an_unfenced_plain_write_after_prepare() -> None:
         incarnation = member.session.incarnation
         assert incarnation is not None
         # As if a call of long ago landed now.
-        route = member.route._plain_route(scene.fleet.setting, incarnation)
+        route = member.route._plain_route(scene.fleet.setting, incarnation, Turn(1e9))
         bound = member.operations["items"].access.bound()
         verb = put_verb({"owner": "ann", "item": 1, "v": 1}, If.any)
         plain = route.attempt(bound, ("ann", 1), verb, again=False)

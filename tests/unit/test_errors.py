@@ -17,6 +17,7 @@ from polystore.errors import (
     SAFE,
     ConfigError,
     Conflict,
+    Declined,
     GateClosed,
     InvalidRequest,
     InvalidValue,
@@ -61,6 +62,7 @@ def test_every_class_has_a_code_of_its_own_that_never_changes() -> None:
         "Contention": "contention",
         "CursorExpired": "cursor-expired",
         "DeadlineExceeded": "deadline-exceeded",
+        "Declined": "declined",
         "DriverError": "driver-error",
         "GateClosed": "gate-closed",
         "IllegalEdge": "illegal-edge",
@@ -113,6 +115,7 @@ MADE: list[PolystoreError] = [
       is PolystoreError.__init__),
     InvalidValue("m", path="a.b[1]", key=("k",)),
     LimitExceeded("m", limit=1, size=2, unit="bytes", collection="a"),
+    Declined("m", seconds=0.5, collection="a"),
     GateClosed("m", gates=["one", "two"]),
 ]  # fmt: skip
 

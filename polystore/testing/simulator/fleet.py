@@ -12,7 +12,7 @@ from polystore.driver import Segment, Stored, Write
 from polystore.driver.side import declared
 from polystore.drivers.memory import MemoryDriver
 from polystore.drivers.memory.driver import Space
-from polystore.effects import Procedure
+from polystore.effects import Procedure, Signal
 from polystore.identity import WriteIds
 from polystore.migration.group import OpenGroup
 from polystore.migration.keeper import Keeper
@@ -72,7 +72,7 @@ class SimulatedMember:
         scheduler = fleet.scheduler
         self.name = name
         self.process = Process(name, 1 + scheduler.choices.between(-fleet.drift, fleet.drift))
-        self.group = fleet.opened(name)
+        self.group = fleet.opened(name, self.process.signal)
         incarnations = iter(range(1, 1_000_000))
         self.session = Session(
             self.group,
@@ -164,7 +164,7 @@ class SimulatedFleet:
 
     # -- processes ----------------------------------------------------------------------------
 
-    def opened(self, name: str) -> OpenGroup:
+    def opened(self, name: str, signal: Signal) -> OpenGroup:
         """The group as one process has it open."""
         count = self._names[name] = self._names.get(name, 0) + 1
         group = SimulatedGroup(
@@ -175,6 +175,7 @@ class SimulatedFleet:
             self.drivers[SOURCE],
             WriteIds(f"{name}-{count}"),
             declared,
+            signal,
         )
         group.width = self.width
         return group

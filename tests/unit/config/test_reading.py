@@ -112,7 +112,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
 
 WRONG: list[tuple[str, object, str]] = [
     ("ulr", "x", "ulr: unknown; did you mean 'url'?"),
-    ("colour", "x", "colour: unknown; expected: url, timeout, collections, groups"),
+    ("colour", "x", "colour: unknown; expected: url, timeout, capacity, collections, groups"),
     ("url", SECRET, "url: expected the URL of a database"),
     ("url", 7, "url: expected a text, not 7"),
     ("url", REMOVED, "collections.notes: in no group, so the configuration needs a url"),
