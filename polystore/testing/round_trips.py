@@ -23,7 +23,7 @@ from polystore.migration.mirror import mirror_write
 from polystore.migration.stages import Setting, Stage
 from polystore.route.base import visible
 from polystore.route.bound import Bound
-from polystore.runner import SyncRunner, perform
+from polystore.runner import SyncRunner
 from polystore.schema import Collection
 from polystore.testing import strategies as portable
 from polystore.values import Fields, Key, same
@@ -169,14 +169,13 @@ class _Shape:
 
     def _wave(self, setting: Setting, wave: dict[Key, Stored]) -> None:
         keys = list(wave)
-        _write(
-            self.source,
-            [Write(self.first, s.key, s.fields, ANYTHING, s.write_id) for s in wave.values()],
-        )
+        first = [Write(self.first, s.key, s.fields, ANYTHING, s.write_id) for s in wave.values()]
+        _runner.run(_written(self.source, first))
         for (side, here), (other, there) in pairwise(self._places()):
             copying = setting.run == 1
-            found = _scanned(side, here) if copying else _read(side, here, keys)
-            _write(other, [mirror_write(there, s, setting, copying=copying) for s in found])
+            found = _runner.run(_all(side, here)) if copying else _read(side, here, keys)
+            writes = [mirror_write(there, s, setting, copying=copying) for s in found]
+            _runner.run(_written(other, writes))
         states = [_by_key(side, collection, keys) for side, collection in self._places()]
         for original in wave.values():
             self.trip.examples += 1
@@ -194,23 +193,23 @@ def _by_key(side: Side, collection: Collection, keys: Sequence[Key]) -> dict[Key
     return {stored.key: stored for stored in _read(side, collection, keys)}
 
 
-def _scanned(side: Side, collection: Collection) -> list[Stored]:
+async def _all(side: Side, collection: Collection) -> list[Stored]:
     found: list[Stored] = []
     cursor: str | None = None
     while True:
-        page = perform(side.scan(collection, Segment(), cursor, PAGE))
+        page = await side.scan(collection, Segment(), cursor, PAGE)
         found += page.records
         cursor = page.cursor
         if cursor is None:
             return found
 
 
-def _write(side: Side, writes: Sequence[Write]) -> None:
+async def _written(side: Side, writes: Sequence[Write]) -> None:
     most = side.capabilities(writes[0].collection).batches.write_items if writes else None
     size = most.most if most else PAGE
     for start in range(0, len(writes), size):
         part = writes[start : start + size]
-        outcomes = perform(side.write_many(part))
+        outcomes = await side.write_many(part)
         for write, outcome in zip(part, outcomes, strict=True):
             assert isinstance(outcome, Written), (write.key, outcome)
 
