@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -21,11 +22,12 @@ from polystore.driver import (
     ScanPage,
     Segment,
     Sizes,
+    Stored,
     Unprocessed,
     Write,
     Written,
 )
-from polystore.errors import PolystoreError
+from polystore.errors import PolystoreError, Throttled
 from polystore.plugin.specs import DriverURL
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
@@ -34,8 +36,10 @@ from polystore_dynamodb import provision
 from polystore_dynamodb.bulk import Bulk
 from polystore_dynamodb.connection import Connection
 from polystore_dynamodb.faults import code_of, error_of, reasons_of
+from polystore_dynamodb.indexes import NativeIndex
 from polystore_dynamodb.items import sizes, stored, written_token
-from polystore_dynamodb.limits import capabilities_of
+from polystore_dynamodb.limits import READ_KEYS, capabilities_of
+from polystore_dynamodb.native_indexes import NativePage
 from polystore_dynamodb.placement import Table, table_of
 from polystore_dynamodb.queries import query_page, query_request, scan_page, scan_request
 from polystore_dynamodb.settings import Settings, settings_of
@@ -148,11 +152,36 @@ class DynamoDBDriver(Driver):
         self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
     ) -> QueryPage:
         table = self._table(collection)
-        made = query_request(table, plan, after, limit)
+        index = None if plan.index is None else table.index(plan.index)
+        if isinstance(index, NativeIndex):
+            read_all = partial(self._read_all, table)
+            return NativePage(self._ask, read_all, table, index, plan, after, limit).run()
+        made = query_request(table, index, plan, after, limit)
         if made is None:
             return QueryPage([], None)
         request, sort = made
-        return query_page(table, plan, sort, self._connection.call("query", **request))
+        return query_page(table, index, plan, sort, self._ask(request))
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = self._connection.call("query", **request)
+        return reply
+
+    def _read_all(self, table: Table, keys: Sequence[Key]) -> list[Stored | None]:
+        """Records by key, strongly, however many; for an index that has only their keys.
+
+        Raises:
+            Throttled: DynamoDB leaves the same keys unprocessed again and again.
+        """
+        found: dict[Key, Stored] = {}
+        left = list(keys)
+        while left:
+            asked, left = left[: READ_KEYS.most], left[READ_KEYS.most :]
+            reply = self._read_many(table, asked, strong=True)
+            found.update((record.key, record) for record in reply.records if record is not None)
+            if len(reply.unprocessed) == len(asked):
+                raise Throttled(f"{len(asked)} keys were not processed", driver=self.name)
+            left += [asked[i] for i in reply.unprocessed]
+        return [found.get(key) for key in keys]
 
     def scan(
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int

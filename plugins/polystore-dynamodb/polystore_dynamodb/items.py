@@ -10,7 +10,7 @@ from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore_dynamodb.codec import Item, Wire, decode_fields, encode_fields
 from polystore_dynamodb.limits import NAME
 from polystore_dynamodb.placement import Table
-from polystore_dynamodb.sizes import item_size, names, text_size, value_size
+from polystore_dynamodb.sizes import item_size, names, value_size
 
 
 class AsRead:
@@ -27,12 +27,12 @@ class AsRead:
     def __eq__(self, other: object) -> bool:
         if type(other) is not AsRead:
             return NotImplemented
-        return bool(_settled({"M": self.attributes}) == _settled({"M": other.attributes}))
+        return bool(settled({"M": self.attributes}) == settled({"M": other.attributes}))
 
     __hash__ = None  # type: ignore[assignment]  # equality is deep, and nobody needs a hash
 
 
-def _settled(wire: Wire) -> Any:
+def settled(wire: Wire) -> Any:
     """An attribute value in a form that is equal exactly if DynamoDB says equal."""
     ((kind, raw),) = wire.items()
     if kind == "N":
@@ -42,9 +42,9 @@ def _settled(wire: Wire) -> Any:
     if kind in ("SS", "BS"):
         return kind, frozenset(raw)
     if kind == "L":
-        return kind, [_settled(item) for item in raw]
+        return kind, [settled(item) for item in raw]
     if kind == "M":
-        return kind, {name: _settled(item) for name, item in raw.items()}
+        return kind, {name: settled(item) for name, item in raw.items()}
     return kind, raw
 
 
@@ -60,8 +60,7 @@ def item_of(table: Table, write: Write) -> Item:
             if attribute.field is None:
                 item[attribute.name] = attribute.wire(write.key)
         for index in table.indexes:
-            if entry := index.entry(fields, write.key):
-                item[index.hash], item[index.range] = {"S": entry[0]}, {"S": entry[1]}
+            index.fill(item, fields, write.key)
     if write.write_id is not None:
         item[WRITE_ID] = {"S": write.write_id}
     if write.stamp is not None:
@@ -110,13 +109,13 @@ def sizes(table: Table, write: Write) -> Sizes:
     """What a put or tombstone takes, exactly as DynamoDB counts it."""
     item = item_of(table, write)
     size = item_size(item)
-    entries = [index for index in table.indexes if index.hash in item]
+    indexed = [[value_size(item[n]) if n in item else 0 for n, _ in i.key] for i in table.indexes]
     return Sizes(
         record=size,
         # An item that is smaller than the limit has no name that is over it.
         name=max(names({"M": item})) if size > NAME.most else 0,
         partition=value_size(item[table.hash.name]),
         sort=0 if table.range is None else value_size(item[table.range.name]),
-        first=max((text_size(item[index.hash]["S"]) for index in entries), default=0),
-        rest=max((text_size(item[index.range]["S"]) for index in entries), default=0),
+        first=max((first for first, *_ in indexed), default=0),
+        rest=max((size for _, *rest in indexed for size in rest), default=0),
     )

@@ -17,6 +17,7 @@ from polystore.capabilities import (
     Transactions,
     Values,
 )
+from polystore.driver.policies import empties
 from polystore_dynamodb.placement import Table
 
 _QUOTAS = "DynamoDB developer guide, Quotas"
@@ -70,7 +71,7 @@ def capabilities_of(table: Table) -> Capabilities:
         indexes=Indexes(
             first=INDEX_HASH,
             rest=INDEX_RANGE,
-            empty={index.declared.name: EmptyIndexed.ENCODED for index in table.indexes},
+            empty=empties((index.policed for index in table.indexes), EmptyIndexed.REJECTED),
         ),
         reads=Reads(index=Freshness.EVENTUAL),
     )

@@ -10,15 +10,14 @@ from typing import Any
 import attrs
 
 from polystore.driver.keycodec import decode_key, encode_key
-from polystore.driver.ordering import SCALARS, encode_ordered
 from polystore.errors import ConfigError, InvalidKey
 from polystore.schema import Collection, Index, KeyField
 from polystore.values import INT_MAX, INT_MIN, RESERVED, Key
 from polystore_dynamodb.codec import ESCAPE, Item, Wire
+from polystore_dynamodb.indexes import INDEX_OPTIONS, TableIndex, indexes_of
 
-OPTIONS = ("table", "hash", "range")
+OPTIONS = ("table", "hash", "range", *INDEX_OPTIONS)
 NO_FIELD = "_ps_k"
-MAX_INDEXES = 20
 ATTRIBUTE_BYTES = 255
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}\Z")
 _KINDS: Mapping[type, str] = MappingProxyType({str: "S", int: "N", bytes: "B"})
@@ -78,34 +77,6 @@ class KeyAttribute:
         )
 
 
-@attrs.frozen
-class TableIndex:
-    """A declared index: a global secondary index over two reserved text attributes.
-
-    ``hash`` holds the first field, ``range`` the other fields and then the key, both as text in
-    the order of :mod:`polystore.driver.ordering`.
-    """
-
-    declared: Index
-    name: str
-    hash: str
-    range: str
-
-    def entry(self, fields: Mapping[str, Any], key: Key) -> tuple[str, str] | None:
-        """The two texts for a record; ``None`` if it is not in the index."""
-        values = []
-        for name in self.declared.fields:
-            if name not in fields or type(fields[name]) not in SCALARS:
-                return None
-            values.append(fields[name])
-        return self.texts(values, key)
-
-    def texts(self, values: Any, key: Key) -> tuple[str, str]:
-        """The two texts for values of all the index's fields."""
-        rest = "".join(map(encode_ordered, values[1:]))
-        return encode_ordered(values[0]), rest + encode_key(key)
-
-
 @attrs.frozen(eq=False)
 class Table:
     """A collection's table.
@@ -114,7 +85,7 @@ class Table:
         collection: what it holds.
         name: the table's name, prefix included.
         hash, range: its key attributes.
-        indexes: its global secondary indexes.
+        indexes: its secondary indexes.
         attributes: attribute name by field name, where they differ.
         fields: field name by attribute name, where they differ; a reserved name for encoded keys.
     """
@@ -152,7 +123,7 @@ class Table:
 
     def index(self, declared: Index) -> TableIndex:
         """The table's index for a declared one."""
-        return next(i for i in self.indexes if i.declared.name == declared.name)
+        return next(i for i in self.indexes if i.policed.index.name == declared.name)
 
 
 def table_of(collection: Collection, prefix: str) -> Table:
@@ -180,7 +151,7 @@ def table_of(collection: Collection, prefix: str) -> Table:
         name=_table_name(collection, prefix),
         hash=hash_key,
         range=range_key,
-        indexes=_indexes(collection),
+        indexes=indexes_of(collection, attributes),
         attributes=attributes,
         fields=no_fields | {attribute: field for field, attribute in attributes.items()},
     )
@@ -229,17 +200,3 @@ def _renamed(collection: Collection, keys: list[KeyAttribute]) -> Mapping[str, s
         if key.field is not None and key.field.name != key.name:
             renamed[key.field.name] = key.name
     return renamed
-
-
-def _indexes(collection: Collection) -> tuple[TableIndex, ...]:
-    if len(collection.indexes) > MAX_INDEXES:
-        raise _wrong(collection, f"a table has at most {MAX_INDEXES} indexes")
-    return tuple(
-        TableIndex(
-            declared=index,
-            name=index.name if len(index.name) >= 3 else f"index-{index.name}",
-            hash=f"_ps_x_{index.name}",
-            range=f"_ps_y_{index.name}",
-        )
-        for index in collection.indexes
-    )

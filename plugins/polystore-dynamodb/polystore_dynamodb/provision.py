@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -12,7 +12,8 @@ from polystore.driver import Description
 from polystore.errors import Unavailable
 from polystore_dynamodb.connection import Connection
 from polystore_dynamodb.faults import code_of
-from polystore_dynamodb.placement import Table, TableIndex
+from polystore_dynamodb.indexes import TableIndex, is_reserved
+from polystore_dynamodb.placement import Table
 
 PATIENCE = 300.0
 """Seconds that ``create`` and ``drop`` wait for DynamoDB."""
@@ -58,7 +59,8 @@ def describe(connection: Connection, table: Table) -> Description:
     problems = _key_problems(table, found, kinds)
     there = {index["IndexName"]: index for index in _indexes(found)}
     for index in table.indexes:
-        problems += _index_problems(table, index, there.get(index.name), kinds)
+        problems += _index_problems(table, index, there.pop(index.name, None), kinds)
+    problems += _undeclared(table, there.values(), kinds)
     if found["TableStatus"] not in ("ACTIVE", "UPDATING"):
         problems.append(f"table {table.name!r} is {found['TableStatus']}; wait until it is ACTIVE")
     return Description(exists=True, problems=tuple(problems))
@@ -76,8 +78,9 @@ def _described(connection: Connection, table: Table) -> dict[str, Any] | None:
 
 
 def _indexes(found: dict[str, Any] | None) -> list[dict[str, Any]]:
-    indexes: list[dict[str, Any]] = (found or {}).get("GlobalSecondaryIndexes", [])
-    return indexes
+    known = found or {}
+    local: list[dict[str, Any]] = known.get("LocalSecondaryIndexes", [])
+    return [*known.get("GlobalSecondaryIndexes", []), *local]
 
 
 def _is_active(connection: Connection, table: Table) -> bool:
@@ -85,7 +88,7 @@ def _is_active(connection: Connection, table: Table) -> bool:
     return (
         found is not None
         and found["TableStatus"] == "ACTIVE"
-        and all(index["IndexStatus"] == "ACTIVE" for index in _indexes(found))
+        and all(index.get("IndexStatus", "ACTIVE") == "ACTIVE" for index in _indexes(found))
     )
 
 
@@ -108,10 +111,7 @@ def _create_table(connection: Connection, table: Table) -> None:
         "TableName": table.name,
         "BillingMode": "PAY_PER_REQUEST",
         "KeySchema": _key_schema(*(key.name for key in table.keys)),
-        "AttributeDefinitions": [
-            *({"AttributeName": key.name, "AttributeType": key.kind} for key in table.keys),
-            *(definition for index in table.indexes for definition in _definitions(index)),
-        ],
+        "AttributeDefinitions": _definitions(table, table.indexes),
     }
     if table.indexes:
         request["GlobalSecondaryIndexes"] = [_index_request(index) for index in table.indexes]
@@ -126,30 +126,29 @@ def _add_index(connection: Connection, table: Table, index: TableIndex) -> None:
     connection.call(
         "update_table",
         TableName=table.name,
-        AttributeDefinitions=[
-            *({"AttributeName": key.name, "AttributeType": key.kind} for key in table.keys),
-            *_definitions(index),
-        ],
+        AttributeDefinitions=_definitions(table, (index,)),
         GlobalSecondaryIndexUpdates=[{"Create": _index_request(index)}],
     )
 
 
-def _definitions(index: TableIndex) -> list[dict[str, str]]:
-    return [{"AttributeName": name, "AttributeType": "S"} for name in (index.hash, index.range)]
+def _definitions(table: Table, indexes: Sequence[TableIndex]) -> list[dict[str, str]]:
+    kinds = {key.name: key.kind for key in table.keys}
+    for index in indexes:
+        kinds.update(index.key)
+    return [{"AttributeName": name, "AttributeType": kind} for name, kind in kinds.items()]
 
 
 def _index_request(index: TableIndex) -> dict[str, Any]:
     return {
         "IndexName": index.name,
-        "KeySchema": _key_schema(index.hash, index.range),
+        "KeySchema": _key_schema(*(name for name, _ in index.key)),
         "Projection": {"ProjectionType": "ALL"},
     }
 
 
 def _key_schema(*names: str) -> list[dict[str, str]]:
-    kinds = ("HASH", "RANGE")
     return [
-        {"AttributeName": name, "KeyType": kind} for name, kind in zip(names, kinds, strict=False)
+        {"AttributeName": name, "KeyType": "RANGE" if i else "HASH"} for i, name in enumerate(names)
     ]
 
 
@@ -170,6 +169,27 @@ def _spelled(key: list[tuple[str, str]]) -> str:
     return " + ".join(f"{name} ({kind})" for name, kind in key)
 
 
+def _undeclared(
+    table: Table, found: Iterable[dict[str, Any]], kinds: dict[str, str]
+) -> Iterator[str]:
+    """Indexes of others over attributes that polystore would write whatever they hold.
+
+    DynamoDB refuses a whole write that has an empty, null or other-typed value under an index, so
+    the core has to know of each.
+    """
+    keys = {key.name for key in table.keys}
+    for index in found:
+        names = [element["AttributeName"] for element in index["KeySchema"]]
+        if all(name in keys or is_reserved(name) for name in names):
+            continue
+        spelled = _spelled([(name, kinds.get(name, "?")) for name in names])
+        yield (
+            f"table {table.name!r} has the index {index['IndexName']!r} over {spelled}, which is "
+            "not declared: DynamoDB refuses any write that is empty, null or of another type "
+            "there. Declare an index of these fields, with their types and the policy native"
+        )
+
+
 def _index_problems(
     table: Table, index: TableIndex, found: dict[str, Any] | None, kinds: dict[str, str]
 ) -> list[str]:
@@ -178,14 +198,21 @@ def _index_problems(
         return [f"{where} is not there; run store.create()"]
     problems = []
     real = [(e["AttributeName"], kinds.get(e["AttributeName"], "?")) for e in found["KeySchema"]]
-    wanted = [(index.hash, "S"), (index.range, "S")]
+    wanted = list(index.key)
+    native = index.policed.native
     if real != wanted:
+        remedy = (
+            "declare its fields and their types in this order, or the name of another one as gsi"
+            if native
+            else "give the collection's index another name, or the policy native to use it as it is"
+        )
         problems.append(
             f"{where} has the key {_spelled(real)}, and polystore needs {_spelled(wanted)}; "
-            "give the collection's index another name"
+            f"{remedy}"
         )
-    if found["Projection"]["ProjectionType"] != "ALL":
-        problems.append(f"{where} does not project all attributes; make it again with ALL")
+    if found["Projection"]["ProjectionType"] != "ALL" and not index.keys_only:
+        remedy = f", or name {index.policed.index.name!r} in keys_only" if native else ""
+        problems.append(f"{where} does not project all attributes; make it again with ALL{remedy}")
     if found.get("IndexStatus", "ACTIVE") != "ACTIVE":
         problems.append(f"{where} is {found['IndexStatus']}; wait until it is ACTIVE")
     return problems

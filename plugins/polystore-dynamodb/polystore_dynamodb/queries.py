@@ -17,8 +17,9 @@ from polystore.errors import CursorExpired
 from polystore.queries import Position, QueryPlan, Range
 from polystore.values import Key
 from polystore_dynamodb.codec import Item, Wire
+from polystore_dynamodb.indexes import OwnIndex
 from polystore_dynamodb.items import stored
-from polystore_dynamodb.placement import KeyAttribute, Table, TableIndex
+from polystore_dynamodb.placement import KeyAttribute, Table
 
 Request: TypeAlias = dict[str, Any]
 
@@ -41,10 +42,9 @@ EVERY = SortCondition("", {})
 
 
 def query_request(
-    table: Table, plan: QueryPlan, after: Position | None, limit: int
+    table: Table, index: OwnIndex | None, plan: QueryPlan, after: Position | None, limit: int
 ) -> tuple[Request, SortCondition] | None:
     """The request of one page; ``None`` where no record can match."""
-    index = None if plan.index is None else table.index(plan.index)
     sort = _table_sort(table, plan) if index is None else _index_sort(plan)
     if sort is None:
         return None
@@ -78,7 +78,7 @@ def _range_of(table: Table) -> KeyAttribute:
     return table.range
 
 
-def _start(table: Table, index: TableIndex | None, after: Position) -> Item:
+def _start(table: Table, index: OwnIndex | None, after: Position) -> Item:
     item = table.key_item(after.key)
     if index is not None:
         first, rest = index.texts(after.values, after.key)
@@ -163,7 +163,11 @@ def _text_sort(
 
 
 def query_page(
-    table: Table, plan: QueryPlan, sort: SortCondition, reply: dict[str, Any]
+    table: Table,
+    index: OwnIndex | None,
+    plan: QueryPlan,
+    sort: SortCondition,
+    reply: dict[str, Any],
 ) -> QueryPage:
     """A page of records from a reply of Query."""
     records = [stored(table, item) for item in reply["Items"]]
@@ -173,6 +177,8 @@ def query_page(
     if sort.drop:
         at = _range_of(table).start
         records = [record for record in records if record.key[at] not in sort.drop]
+    if index is not None and index.policed.sparse:  # it may have had another policy before
+        records = [r for r in records if index.policed.entry(r.fields, r.key) is not None]
     return QueryPage(records, following)
 
 
