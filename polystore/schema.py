@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
@@ -104,6 +105,21 @@ class Index:
         return tuple(f"{name}:{kind}" if kind else name for name, kind in pairs)
 
 
+class Oversized(Enum):
+    """What becomes of a record that is over a database's limit: refused, or stored compressed."""
+
+    REJECT = "reject"
+    COMPRESS = "compress"
+
+
+def _oversized(policy: str | Oversized) -> Oversized:
+    try:
+        return Oversized(policy)
+    except ValueError:
+        known = ", ".join(p.value for p in Oversized)
+        raise ConfigError(f"oversized is one of {known}, not {policy!r}") from None
+
+
 def _freeze(placements: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
     return MappingProxyType({name: MappingProxyType(dict(p)) for name, p in placements.items()})
 
@@ -132,6 +148,8 @@ class Collection:
         placements: per driver name, how the collection lies in that database.
         overload: what becomes of an operation where a side is at its capacity: ``wait``,
             ``decline`` or ``queue``; see :mod:`polystore.capacity`.
+        oversized: ``"reject"`` (default) or ``"compress"``: what becomes of a record that is over
+            the limit of a database. Compressed ones are read back whatever the policy is then.
 
     Raises:
         ConfigError: a name is wrong or doubled, or ``partition`` is out of range.
@@ -143,6 +161,7 @@ class Collection:
     indexes: tuple[Index, ...] = attrs.field(converter=_indexes, default=())
     placements: Mapping[str, Mapping[str, Any]] = attrs.field(converter=_freeze, factory=dict)
     overload: str = QUEUE
+    oversized: Oversized = attrs.field(converter=_oversized, default=Oversized.REJECT, kw_only=True)
     key_names: tuple[str, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -129,7 +129,7 @@ def _capacity(table: Table) -> Capacity:
 def _collection(name: str, table: Table, drivers: Container[str] | None) -> Collection:
     key, partition, indexes = table.texts("key"), table.count("partition"), table.table("indexes")
     declared = {index: indexes.texts(index) for index in indexes.names()}
-    overload = table.text("overload")
+    overload, oversized = table.text("overload"), table.text("oversized")
     placements = _placements(table, drivers)
     try:
         return Collection(
@@ -137,7 +137,7 @@ def _collection(name: str, table: Table, drivers: Container[str] | None) -> Coll
             key,
             indexes=declared,
             placements=placements,
-            **_given(partition=partition, overload=overload),
+            **_given(partition=partition, overload=overload, oversized=oversized),
         )
     except ConfigError as error:
         raise ConfigError(f"{table.path}: {error.message}") from error.__cause__
@@ -148,9 +148,8 @@ def _placements(table: Table, drivers: Container[str] | None) -> dict[str, Mappi
     found: dict[str, Mapping[str, Any]] = {}
     for name in table.names():
         if drivers is None:
-            mistyped = get_close_matches(
-                name, ("key", "partition", "indexes", "overload"), cutoff=0.7
-            )
+            own = ("key", "partition", "indexes", "overload", "oversized")
+            mistyped = get_close_matches(name, own, cutoff=0.7)
             known = table.has_table(name) and not mistyped
         else:
             known = name in drivers

@@ -34,6 +34,10 @@ EXPIRES = "_ps_exp"
 TOMBSTONE = "_ps_del"
 """Name of the mark of a tombstone; what it holds says nothing."""
 
+PACKED = "_ps_z"
+"""Name of the field of a compressed record that holds its other fields. It reaches a driver among
+the fields, as bytes, and is stored and returned like any of them; no application can name it."""
+
 
 class State(Protocol):
     """What conditions look at: ``Stored`` is one, a driver's own row may be another."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, Self, TypeAlias, TypeVar
 
 from polystore.capabilities import Capabilities
+from polystore.driver import compression
 from polystore.driver.contract import (
     Check,
     Committed,
@@ -18,15 +19,17 @@ from polystore.driver.contract import (
     Rejected,
     ScanPage,
     Segment,
+    Sizes,
     Stored,
     Unprocessed,
     Write,
     Written,
 )
+from polystore.driver.packing import Packing
 from polystore.effects import Call
 from polystore.errors import Throttled
 from polystore.queries import Position, QueryPlan
-from polystore.schema import Collection
+from polystore.schema import Collection, Oversized
 from polystore.values import Key
 
 T = TypeVar("T")
@@ -61,9 +64,12 @@ class Side:
         promised: what it promises. Nothing but this is ever asked for a driver's capabilities:
             what a plugin lowered holds everywhere.
         pace: what its calls pass, where it is limited.
+
+    Attributes:
+        calls: the driver's calls, with records over its limit compressed on the way.
     """
 
-    __slots__ = ("_known", "_promised", "driver", "name", "pace")
+    __slots__ = ("_known", "_promised", "calls", "driver", "name", "pace")
 
     def __init__(
         self, name: str, driver: Driver, promised: Promised, pace: Paces | None = None
@@ -73,6 +79,7 @@ class Side:
         self.pace = pace
         self._promised = promised
         self._known: dict[str, Capabilities] = {}
+        self.calls = Packing(driver, self.capabilities)
 
     def at(self, pace: Paces) -> Side:
         """The same side for calls that pass another way."""
@@ -88,12 +95,19 @@ class Side:
         """What this side promises for a collection: asked once, then known. No call.
 
         Raises:
-            ConfigError: the collection's placement cannot be used.
+            ConfigError: the collection's placement cannot be used, or its policy wants what is not
+                installed.
         """
         known = self._known.get(collection.name)
         if known is None:
+            if collection.oversized is Oversized.COMPRESS:
+                compression.check_installed()
             known = self._known[collection.name] = self._promised(self.driver, collection)
         return known
+
+    def measure(self, write: Write) -> Sizes:
+        """What a put would take as it would be stored. No call."""
+        return self.calls.measure(write)
 
     def read(
         self,
@@ -103,13 +117,13 @@ class Side:
     ) -> Awaitable[ReadReply]:
         """Ask for records by key."""
         driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, driver.read, (collection, keys, consistency))
+        call = Call(self.name, driver, self.calls.read, (collection, keys, consistency))
         return call if pace is None else pace.sent(call, len(keys), (), collection)
 
     def write(self, write: Write) -> Awaitable[Written | Refused]:
         """Ask for one write."""
         driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, driver.write, (write,))
+        call = Call(self.name, driver, self.calls.write, (write,))
         return call if pace is None else pace.sent(call, 1, (write,), None)
 
     def write_many(
@@ -117,7 +131,7 @@ class Side:
     ) -> Awaitable[list[Written | Refused | Unprocessed]]:
         """Ask for several writes that need not be one."""
         driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, driver.write_many, (writes,))
+        call = Call(self.name, driver, self.calls.write_many, (writes,))
         return call if pace is None else pace.sent(call, len(writes), writes, None)
 
     def commit(
@@ -125,7 +139,7 @@ class Side:
     ) -> Awaitable[Committed | Rejected]:
         """Ask for several writes and checks as one."""
         driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, driver.commit, (writes, checks))
+        call = Call(self.name, driver, self.calls.commit, (writes, checks))
         return call if pace is None else pace.sent(call, len(writes) + len(checks), writes, None)
 
     def query(
@@ -133,7 +147,7 @@ class Side:
     ) -> Awaitable[QueryPage]:
         """Ask for a page of a query."""
         driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, driver.query, (collection, plan, after, limit))
+        call = Call(self.name, driver, self.calls.query, (collection, plan, after, limit))
         return call if pace is None else pace.sent(call, 1, (), collection)
 
     def describe(self, collection: Collection) -> Call[Description]:
@@ -145,7 +159,7 @@ class Side:
     ) -> Awaitable[ScanPage]:
         """Ask for a page of a scan."""
         driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, driver.scan, (collection, segment, cursor, limit))
+        call = Call(self.name, driver, self.calls.scan, (collection, segment, cursor, limit))
         return call if pace is None else pace.sent(call, 1, (), collection)
 
 

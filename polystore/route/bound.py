@@ -145,7 +145,7 @@ class Bound:
             raise found.error(name, None)
         for side in self._sides:
             most = side.capabilities(self.collection).transactions.size
-            size = sum(side.driver.measure(write).record for write in writes) if most else 0
+            size = sum(side.measure(write).record for write in writes) if most else 0
             if most and size > most.most:
                 driver = side.driver.name
                 found = exceeded("transactions.size", most, size, what, driver)

@@ -80,6 +80,7 @@ class Checks:
         "_driver",
         "_keys",
         "_limits",
+        "_measure",
         "_names",
         "_rejecting",
         "limited",
@@ -89,6 +90,7 @@ class Checks:
     def __init__(self, collection: Collection, side: Side) -> None:
         promised = side.capabilities(collection)
         self._driver = side.driver
+        self._measure = side.measure
         self._names = collection.key_names
         self._keys = keys = promised.keys
         self._limits = tuple(_sized(promised))
@@ -132,7 +134,7 @@ class Checks:
         """What the side cannot hold of a put, key and all."""
         yield from self.of_key(write.key)
         if self._limits:
-            sizes = self._driver.measure(write)
+            sizes = self._measure(write)
             for code, limit, attribute, what in self._limits:
                 size = getattr(sizes, attribute)
                 if size > limit.most:

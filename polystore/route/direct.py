@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from polystore.driver import ANYTHING, NOTHING, Condition, Consistency, Refused
+from polystore.driver.bookkeeping import PACKED
+from polystore.driver.packing import unpacked
 from polystore.errors import PolystoreError, Throttled
 from polystore.records import Record, Version
 from polystore.route.base import DELETE, Decision, Put
 from polystore.route.bound import Bound, shown
 from polystore.route.plain import RETRY, PlainRoute, Retry, version_of
+from polystore.schema import Oversized
 from polystore.values import Key
 
 _STRONG = Consistency.STRONG
@@ -35,7 +38,8 @@ class Direct:
         self._collection = bound.collection
         self._driver = route.side.driver
         self._read = self._driver.read
-        self._write = self._driver.write
+        packs = self._collection.oversized is Oversized.COMPRESS
+        self._write = route.side.calls.write if packs else self._driver.write
 
     def get(self, parts: tuple[object, ...]) -> Record | None:
         """Read one record, strongly."""
@@ -52,7 +56,10 @@ class Direct:
         expires = stored.expires
         if expires is not None and expires <= self._wall():
             return None
-        return shown(key, stored.fields, stored.write_id, expires)
+        fields = stored.fields
+        if PACKED in fields:
+            fields = unpacked(fields)
+        return shown(key, fields, stored.write_id, expires)
 
     def put(self, record: Mapping[str, object], expires: int | None) -> Version | Retry | None:
         """Write a record whatever is there."""

