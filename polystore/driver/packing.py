@@ -66,27 +66,27 @@ class Packing:
     ) -> ReadReply:
         """As the driver."""
         reply = self._driver.read(collection, keys, consistency)
-        _unpack(reply.records)
+        unpack(reply.records)
         return reply
 
     def write(self, write: Write) -> Written | Refused:
         """As the driver."""
         outcome = self._driver.write(self._fitting(write))
         if isinstance(outcome, Refused):
-            _unpack((outcome.current,))
+            unpack((outcome.current,))
         return outcome
 
     def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
         """As the driver."""
         outcomes = self._driver.write_many([self._fitting(write) for write in writes])
-        _unpack(o.current for o in outcomes if isinstance(o, Refused))
+        unpack(o.current for o in outcomes if isinstance(o, Refused))
         return outcomes
 
     def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
         """As the driver."""
         outcome = self._driver.commit([self._fitting(write) for write in writes], checks)
         if isinstance(outcome, Rejected):
-            _unpack(refused.current for refused in outcome.refusals if refused is not None)
+            unpack(refused.current for refused in outcome.refusals if refused is not None)
         return outcome
 
     def query(
@@ -94,7 +94,7 @@ class Packing:
     ) -> QueryPage:
         """As the driver."""
         page = self._driver.query(collection, plan, after, limit)
-        _unpack(page.records)
+        unpack(page.records)
         return page
 
     def scan(
@@ -102,7 +102,7 @@ class Packing:
     ) -> ScanPage:
         """As the driver."""
         page = self._driver.scan(collection, segment, cursor, limit)
-        _unpack(page.records)
+        unpack(page.records)
         return page
 
     def _fitting(self, write: Write) -> Write:
@@ -131,26 +131,17 @@ def packed(write: Write) -> Write:
     return attrs.evolve(write, fields={**kept, PACKED: frame})
 
 
-def unpacked(fields: Fields) -> Fields:
-    """All fields of a record, of a compressed one too.
+def unpack(records: Iterable[Stored | None]) -> None:
+    """Make the records of a reply whole, in place.
 
     Raises:
         DriverError: another program's bytes are where the compressed fields should be.
         ConfigError: there is no zstd.
     """
-    if PACKED not in fields:
-        return fields
-    whole = {name: value for name, value in fields.items() if name != PACKED}
-    whole.update(decompressed(fields[PACKED]))
-    return whole
-
-
-def _unpack(records: Iterable[Stored | None]) -> None:
-    """Make the records of a reply whole, in place."""
     for stored in records:
         if stored is not None and stored.fields is not None and PACKED in stored.fields:
             try:
-                stored.fields = unpacked(stored.fields)
+                stored.fields.update(decompressed(stored.fields.pop(PACKED)))
             except PolystoreError as error:
                 error.key = stored.key
                 raise

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from polystore.driver import ANYTHING, NOTHING, Condition, Consistency, Refused
 from polystore.driver.bookkeeping import PACKED
-from polystore.driver.packing import unpacked
+from polystore.driver.packing import unpack
 from polystore.errors import PolystoreError, Throttled
 from polystore.records import Record, Version
 from polystore.route.base import DELETE, Decision, Put
@@ -56,10 +56,9 @@ class Direct:
         expires = stored.expires
         if expires is not None and expires <= self._wall():
             return None
-        fields = stored.fields
-        if PACKED in fields:
-            fields = unpacked(fields)
-        return shown(key, fields, stored.write_id, expires)
+        if PACKED in stored.fields:
+            unpack((stored,))
+        return shown(key, stored.fields, stored.write_id, expires)
 
     def put(self, record: Mapping[str, object], expires: int | None) -> Version | Retry | None:
         """Write a record whatever is there."""

@@ -115,8 +115,9 @@ def test_a_migration_moves_them(url_of: Callable[[str], str]) -> None:
 def _walk(store: Store, here: Any, versions: dict[int, Any]) -> None:
     numbers = count(10)
 
-    def at_each_stage(_: str) -> None:
-        use(here, next(numbers))
+    def at_each_stage(stage: str) -> None:
+        if stage in ("source-only", "dual-write", "dual-read 50 %", "target-only"):
+            use(here, next(numbers))
         for n, version in versions.items():
             assert here.get("a", n).version == version
 
