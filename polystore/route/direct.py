@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from polystore.driver import ANYTHING, NOTHING, Condition, Consistency, Refused
+from polystore.driver import ANYTHING, NOTHING, Condition, Consistency, Refused, Stored
 from polystore.driver.bookkeeping import PACKED
 from polystore.driver.packing import unpack
 from polystore.errors import PolystoreError, Throttled
@@ -57,7 +57,7 @@ class Direct:
         if expires is not None and expires <= self._wall():
             return None
         if PACKED in stored.fields:
-            unpack((stored,))
+            self._unpack(stored)
         return shown(key, stored.fields, stored.write_id, expires)
 
     def put(self, record: Mapping[str, object], expires: int | None) -> Version | Retry | None:
@@ -81,6 +81,13 @@ class Direct:
         except Exception as error:  # noqa: BLE001  # translated
             raise self._told(error, key) from _cause(error)
         return RETRY if isinstance(outcome, Refused) else version_of(write)
+
+    def _unpack(self, stored: Stored) -> None:
+        try:
+            unpack((stored,))
+        except PolystoreError as error:
+            error.locate(self._collection.name, stored.key)
+            raise
 
     def _told(self, error: Exception, key: Key) -> PolystoreError:
         """The error of the tree that stands for what the driver raised, with its place."""

@@ -16,7 +16,7 @@ from polystore.driver.side import Side, declared, read_one
 from polystore.errors import DriverError, LimitExceeded
 from polystore.queries import From, QueryPlan
 from polystore.route.bound import Bound
-from polystore.runner import SyncRunner, perform
+from polystore.runner import SyncRunner
 from polystore.schema import Collection, Index
 from polystore.testing import strategies as portable
 from polystore.values import Fields, Key, same
@@ -57,7 +57,7 @@ def test_it_is_stored_within_the_limit_and_read_whole(
 ) -> None:
     write = Write(things, KEY, large, ANYTHING, "w1", 7)
     Bound(things, (side,)).check_write(write)
-    outcome = perform(side.write(write))
+    outcome = side.calls.write(write)
     assert isinstance(outcome, Written)
     raw = found(driver, things, KEY)
     assert raw is not None
@@ -76,23 +76,23 @@ def test_it_is_stored_within_the_limit_and_read_whole(
 @pytest.mark.rule("REC-9")
 def test_every_way_to_read_gives_it_whole(side: Side, things: Collection, large: Fields) -> None:
     write = Write(things, KEY, large, ANYTHING, "w2")
-    perform(side.write_many([write]))
+    side.calls.write_many([write])
     fits = put(things, ("p", 2), state="x")
-    perform(side.commit([fits]))
+    side.calls.commit([fits], [])
     by_index = QueryPlan(BY_STATE, ("",), From(1.5))
     pages = [
-        perform(side.query(things, QueryPlan(None, ("p",)), None, 10)).records[:1],
-        perform(side.query(things, by_index, None, 10)).records,
-        [s for s in perform(side.scan(things, Segment(), None, 10)).records if s.key == KEY],
+        side.calls.query(things, QueryPlan(None, ("p",)), None, 10).records[:1],
+        side.calls.query(things, by_index, None, 10).records,
+        [s for s in side.calls.scan(things, Segment(), None, 10).records if s.key == KEY],
     ]
     for page in pages:
         assert [stored.key for stored in page] == [KEY]
         assert same(page[0].fields, large)
     again = attrs.evolve(write, condition=NOTHING, write_id="w3")
-    refused: list[Any] = [perform(side.write(again))]
-    outcomes = perform(side.write_many([again]))
+    refused: list[Any] = [side.calls.write(again)]
+    outcomes = side.calls.write_many([again])
     refused += outcomes
-    rejected = perform(side.commit([again, fits]))
+    rejected = side.calls.commit([again, fits], [])
     assert isinstance(rejected, Rejected)
     refused += [refusal for refusal in rejected.refusals if refusal is not None]
     for refusal in refused:
@@ -104,13 +104,13 @@ def test_every_way_to_read_gives_it_whole(side: Side, things: Collection, large:
 def test_it_is_read_whole_under_any_policy_and_lies_plain_once_it_fits(
     driver: Driver, side: Side, things: Collection, large: Fields
 ) -> None:
-    perform(side.write(Write(things, KEY, large)))
+    side.calls.write(Write(things, KEY, large))
     strict = attrs.evolve(things, oversized="reject")
     read = run(read_one(Side("source", driver, declared), strict, KEY))
     assert read is not None
     assert same(read.fields, large)
     small = {**large, "body": "short"}
-    perform(side.write(Write(things, KEY, small)))
+    side.calls.write(Write(things, KEY, small))
     raw = found(driver, things, KEY)
     assert raw is not None
     assert same(raw.fields, small)
