@@ -75,7 +75,7 @@ class Databases:
         self.runner = SyncRunner(wall=wall)
         self._registry = registry
         # Not a method: what a group's threads hold must not keep a leaked store alive.
-        self._promised = partial(_promised, registry)
+        self._promised = partial(promised, registry)
         self._drivers: dict[str, Driver] = {}
         self._ids = WriteIds()
         self.counters = Counters()
@@ -282,7 +282,7 @@ class Databases:
         )
 
 
-def _promised(registry: Registry, driver: Driver, collection: Collection) -> Capabilities:
+def promised(registry: Registry, driver: Driver, collection: Collection) -> Capabilities:
     """What a driver promises for a collection, lowered by plugins."""
     return registry.lower(driver, collection.name, driver.capabilities(collection))
 

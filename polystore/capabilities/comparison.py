@@ -11,7 +11,7 @@ import attrs
 from polystore.capabilities.algebra import leaves, within
 from polystore.capabilities.descriptor import Capabilities
 from polystore.capabilities.terms import EmptyIndexed, Rule
-from polystore.capabilities.words import ADVICE, SUBJECTS, says
+from polystore.capabilities.words import ADVICE, SUBJECTS, TRANSLATED, says
 from polystore.kinds import KINDS
 
 
@@ -52,12 +52,7 @@ def differences(
         names: of the two sides, for the sentences.
     """
     return [
-        Difference(
-            path,
-            _effect(path, wanted, offered),
-            _sentence(path, wanted, offered, names),
-            ADVICE[path],
-        )
+        _difference(path, wanted, offered, names)
         for (path, wanted), (_, offered) in zip(leaves(a), leaves(b), strict=True)
         if not within(path, wanted, offered)
     ]
@@ -66,6 +61,12 @@ def differences(
 def shortfalls(a: Capabilities, b: Capabilities) -> list[str]:
     """What ``b`` cannot hold of what ``a`` can, a sentence each; empty if ``b`` holds it all."""
     return [difference.says for difference in differences(a, b)]
+
+
+def _difference(path: str, wanted: Any, offered: Any, names: tuple[str, str] | None) -> Difference:
+    effect = _effect(path, wanted, offered)
+    do = TRANSLATED if effect is Effect.TRANSLATED else ADVICE[path]
+    return Difference(path, effect, _sentence(path, wanted, offered, names), do)
 
 
 def _effect(path: str, wanted: Any, offered: Any) -> Effect:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 import attrs
+
+from polystore.kinds import KINDS
 
 
 @attrs.frozen
@@ -65,5 +68,8 @@ class EmptyIndexed(Rule):
     INDEXED = "indexed"
 
 
-CONDITIONS = frozenset({"anything", "nothing", "unchanged", "older-than"})
+CONDITIONS: frozenset[str] = frozenset({"anything", "nothing", "unchanged", "older-than"})
 """Names of the four conditions that a write may carry."""
+
+MEMBERS: Mapping[str, frozenset[str]] = {"values.native": KINDS, "writes.conditions": CONDITIONS}
+"""What a set of a descriptor may hold, by its path."""

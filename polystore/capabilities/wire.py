@@ -8,10 +8,11 @@ from typing import Any, TypeVar, get_args, get_origin
 import attrs
 
 from polystore.capabilities.descriptor import Capabilities
-from polystore.capabilities.terms import Limit, Rule
+from polystore.capabilities.terms import MEMBERS, Limit, Rule
 from polystore.errors import ConfigError
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
+_WHOLE = "capabilities"
 
 
 def to_json(c: Capabilities) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def from_json(d: Mapping[str, Any]) -> Capabilities:
         ConfigError: a name is missing or unknown, or a value is not of its type. Nothing is
             filled in: the default of most promises is the strongest.
     """
-    return _record(Capabilities, d, "capabilities")
+    return _record(Capabilities, d, _WHOLE)
 
 
 def _plain(value: Any) -> Any:
@@ -64,7 +65,8 @@ def _value(kind: Any, data: object, where: str) -> Any:
             of = get_args(kind)[1]
             return {name: _value(of, item, f"{where}.{name}") for name, item in data.items()}
     elif kind == frozenset[str]:
-        if isinstance(data, list) and all(type(item) is str for item in data):
+        known = MEMBERS[where.removeprefix(f"{_WHOLE}.")]
+        if isinstance(data, list) and all(type(item) is str and item in known for item in data):
             return frozenset(data)
     elif isinstance(kind, type) and issubclass(kind, Rule):
         if type(data) is str and data in {rule.value for rule in kind}:

@@ -43,6 +43,11 @@ _SHORTER = "Shorten the texts and bytes"
 _SMALLER = "Write fewer or smaller records in one transaction: polystore never splits one."
 _BY_KEY = "Read by key where a write must be seen at once."
 
+TRANSLATED = (
+    "Nothing to stop: what is read is what was written. Other programs that read the database see "
+    "the translated form."
+)
+
 ADVICE: Mapping[str, str] = {
     "keys.partition": f"{_SHORTER} in the leading key fields.",
     "keys.sort": f"{_SHORTER} in the key fields after the partition.",
@@ -55,8 +60,7 @@ ADVICE: Mapping[str, str] = {
     "records.depth": "Nest lists and maps less deeply.",
     "records.name": "Shorten the field name.",
     "values.size": "Keep large texts and bytes elsewhere, or split them.",
-    "values.native": "Nothing to stop: what is read is what was written. Other programs that read "
-    "the database see the translated form.",
+    "values.native": TRANSLATED,
     "writes.conditions": "Stop using the conditions that are lacking.",
     "transactions.scope": "Stop using transactions that reach further.",
     "transactions.items": _SMALLER,
@@ -66,7 +70,7 @@ ADVICE: Mapping[str, str] = {
     "indexes.value": f"{_SHORTER} in indexed fields.",
     "indexes.first": f"{_SHORTER} in the index's first field.",
     "indexes.rest": f"{_SHORTER} in the index's other fields and in the key.",
-    "indexes.empty": "Do not rely on finding such records through the index as they are.",
+    "indexes.empty": "Do not rely on finding such records through the index.",
     "reads.point": _BY_KEY,
     "reads.query": _BY_KEY,
     "reads.index": _BY_KEY,

@@ -8,6 +8,7 @@ import click
 
 from polystore.capabilities.wire import to_json
 from polystore.capabilities.words import describe
+from polystore.cli.compare import compare
 from polystore.cli.demo.command import demo
 from polystore.cli.migrate import migrate
 from polystore.cli.output import Output, json_option, reported
@@ -72,5 +73,6 @@ def create(config: Path, *, as_json: bool) -> None:
     Output(as_json=as_json).result({"created": names}, f"ready: {', '.join(names)}")
 
 
+main.add_command(compare)
 main.add_command(migrate)
 main.add_command(demo)
