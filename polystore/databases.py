@@ -226,11 +226,17 @@ class Databases:
         return setting.homes()
 
     def create(self) -> None:
-        """Make what the declared collections, and the groups' own records, need."""
+        """Make what the declared collections, and the groups' own records, need.
+
+        In a group no database is told to remove what has expired: a migration wants that off.
+        """
         self._check_open()
         for lying in self._everything():
             driver = lying.side.driver
             perform(Call(lying.side.name, driver, driver.create, (lying.collection,)))
+            if lying.side.name == DATABASE:
+                expire = driver.expire_natively
+                perform(Call(lying.side.name, driver, expire, (lying.collection,)))
 
     def drop(self) -> None:
         """Remove the declared collections, and the groups' own records, with all they hold."""
@@ -244,7 +250,11 @@ class Databases:
         self._check_open()
         found: dict[str, dict[str, Description]] = {}
         for lying in self._everything():
-            found.setdefault(lying.collection.name, {})[lying.side.name] = self._describe(lying)
+            described = self._describe(lying)
+            if described.exists:
+                expiry = perform(lying.side.native_expiry(lying.collection))
+                described = attrs.evolve(described, expiry=expiry)
+            found.setdefault(lying.collection.name, {})[lying.side.name] = described
         return found
 
     def _describe(self, lying: Lying) -> Description:

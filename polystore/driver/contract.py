@@ -229,16 +229,32 @@ class Segment:
 
 
 @attrs.frozen
+class NativeExpiry:
+    """Whether a database removes records of a collection by itself once they have expired.
+
+    Attributes:
+        on: whether it does, or may still; ``None`` where it does not tell.
+        says: what is so, and how that is changed; for people.
+    """
+
+    on: bool | None
+    says: str
+
+
+@attrs.frozen
 class Description:
     """What is really there for a collection.
 
     Attributes:
         exists: whether the table, kind or file is there.
         problems: what differs from the declaration, each a sentence that says what to do.
+        expiry: whether records are removed by the database itself. ``store.describe()`` adds it:
+            opening a store does not ask.
     """
 
     exists: bool
     problems: tuple[str, ...] = ()
+    expiry: NativeExpiry | None = None
 
 
 class Driver(ABC):
@@ -317,6 +333,25 @@ class Driver(ABC):
     @abstractmethod
     def describe(self, collection: Collection) -> Description:
         """What is really there, compared with the declaration."""
+
+    def native_expiry(self, collection: Collection) -> NativeExpiry:
+        """Whether the database removes what has expired by itself. The default: it does not.
+
+        Asked of whatever removes records there, also of what others have set up.
+        """
+        return NativeExpiry(False, "this database removes no records by itself")
+
+    def expire_natively(self, collection: Collection) -> bool:
+        """Let the database remove what has expired, where the placement names an attribute for it.
+
+        A put without a stamp then sets that attribute, to a moment not before ``expires``; one
+        with a stamp sets none, since no record may go by itself while two databases are in play.
+        Only ever called when asked for, after :meth:`create`. The default does nothing.
+
+        Returns:
+            Whether the database will remove them.
+        """
+        return False
 
     @abstractmethod
     def native(self, collection: Collection | None = None) -> Any:

@@ -13,6 +13,7 @@ from polystore.driver.contract import (
     Consistency,
     Description,
     Driver,
+    NativeExpiry,
     QueryPage,
     ReadReply,
     Refused,
@@ -153,6 +154,10 @@ class Side:
     def describe(self, collection: Collection) -> Call[Description]:
         """Ask what is really there."""
         return Call(self.name, self.driver, self.driver.describe, (collection,))
+
+    def native_expiry(self, collection: Collection) -> Call[NativeExpiry]:
+        """Ask whether the database removes records by itself."""
+        return Call(self.name, self.driver, self.driver.native_expiry, (collection,))
 
     def scan(
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int

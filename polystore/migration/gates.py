@@ -31,7 +31,7 @@ class Situation:
 
     Attributes:
         typed: the group's name as the operator typed it, for the point of no return.
-        sole: the operator's word that no writer or reader goes past the library.
+        sole: the operator's word that no writer, reader or TTL policy goes past the library.
     """
 
     group: OpenGroup
@@ -85,12 +85,28 @@ async def _missing(side: str, at: Situation, name: str) -> Sequence[str]:
 
 
 async def sole_access(at: Situation) -> Gate:
-    """The operator says that nobody reads or writes these collections past the library."""
+    """The operator says that nothing reads, writes or removes records past the library."""
     return Gate(
         "sole-access",
         at.sole,
-        "say that no process reads or writes these collections directly: --sole-access",
+        "say that no process reads or writes these collections directly, and no TTL policy removes "
+        "records: --sole-access",
     )
+
+
+async def native_expiry_off(at: Situation) -> Gate:
+    """No database removes records by itself, behind the back of the protocol.
+
+    Where one does not tell, the operator's word that nobody else writes there stands for it.
+    """
+    problems = []
+    for side in at.group.sides.values():
+        for collection in at.group.collections.values():
+            told = await side.native_expiry(collection)
+            if told.on or (told.on is None and not at.sole):
+                problems.append(f"{side.name}: {told.says}")
+    text = "no database removes records by itself"
+    return Gate("native-expiry-off", not problems, "; ".join(problems) or text)
 
 
 async def target_empty(at: Situation) -> Gate:
@@ -155,7 +171,12 @@ async def name_typed(at: Situation) -> Gate:
 
 INTO: dict[tuple[Stage, Stage], tuple[Check, ...]] = {
     (Stage.SOURCE_ONLY, Stage.ARMED): (control_able, homes_able, collections_there),
-    (Stage.ARMED, Stage.PREPARE): (homes_able, collections_there, sole_access),
+    (Stage.ARMED, Stage.PREPARE): (
+        homes_able,
+        collections_there,
+        sole_access,
+        native_expiry_off,
+    ),
     (Stage.PREPARE, Stage.DUAL_WRITE): (target_empty,),
     (Stage.DUAL_WRITE, Stage.DUAL_READ): (copied, nobody_closed),
     (Stage.DUAL_READ, Stage.TARGET_ONLY): (dial_full, verified_here, nobody_closed, name_typed),

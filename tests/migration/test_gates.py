@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from polystore.capabilities import Capabilities, Scope, Transactions
-from polystore.driver import Write
+from polystore.driver import NativeExpiry, Write
 from polystore.drivers.memory import MemoryDriver
 from polystore.errors import GateClosed, PolystoreError
 from polystore.migration.coordinator import Coordinator, Request
@@ -74,6 +74,30 @@ def test_a_side_that_can_be_no_home_is_refused_at_the_start() -> None:
     with Scene() as scene:
         scene.fleet.drivers[TARGET].__class__ = Weak
         refused(scene, scene.operator.start, "homes-able")
+
+
+@pytest.mark.rule("GATE-7")
+@pytest.mark.parametrize("side", [SOURCE, TARGET])
+def test_prepare_needs_databases_that_remove_nothing_by_themselves(
+    side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Scene(Stage.ARMED) as scene:
+        coordinator, member = scene.operator.coordinator, scene.operator.member
+        driver = scene.fleet.drivers[side]
+        told = NativeExpiry(True, "it does; turn it off so")
+        monkeypatch.setattr(driver, "native_expiry", lambda _: told)
+        text = refused(scene, scene.operator.advance, "native-expiry-off")
+        assert f"{side}: it does; turn it off so" in text
+        told = NativeExpiry(None, "nobody knows; ask there")
+        silent = Request("operator", "no word")
+        text = refused(
+            scene,
+            lambda: scene.fleet.do(member, coordinator.advance(silent)),
+            "sole-access",
+            "native-expiry-off",
+        )
+        assert "nobody knows; ask there" in text
+        assert scene.operator.advance().stage is Stage.PREPARE  # with the operator's word
 
 
 @pytest.mark.rule("GATE-3")

@@ -13,12 +13,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+import polystore
 from polystore import (
     KEEP,
     AlreadyExists,
     Collection,
     Config,
     Conflict,
+    Group,
     If,
     InvalidRequest,
     InvalidValue,
@@ -367,3 +369,39 @@ async def test_it_is_the_same_under_asyncio(local_url: str) -> None:
         assert await things.get("c", 1) is None
         await things.insert({"customer": "c", "order": 1})
         assert await things.count("c") == 1
+
+
+@pytest.mark.engine
+@pytest.mark.rule("EXP-6", "EXP-7")
+def test_create_lets_dynamodb_remove_what_has_expired(url_of: Callable[[str], str]) -> None:
+    declared = orders()
+    placed = attrs.evolve(declared, placements={"dynamodb": {"ttl": "gone"}})
+    url, name = url_of("dynamodb"), declared.name
+    with polystore.open(url, [placed], check=False) as store:
+        store.create()
+        expiry = store.describe()[name]["database"].expiry
+        assert expiry is not None
+        assert expiry.on
+        assert "by the attribute 'gone'" in expiry.says
+        store[name].put({"customer": "c", "order": 1}, expires_at=DAWN)
+        item = store.native(name).get_item(
+            TableName=name, Key={"customer": {"S": "c"}, "order": {"N": "1"}}
+        )["Item"]
+        assert item["gone"] == {"N": "1800000001"}
+        store.drop()
+
+
+@pytest.mark.engine
+@pytest.mark.rule("EXP-7")
+def test_create_turns_nothing_on_in_a_group(url_of: Callable[[str], str]) -> None:
+    declared = orders()
+    placed = attrs.evolve(declared, placements={"dynamodb": {"ttl": "gone"}})
+    source, target = url_of("sqlite"), url_of("dynamodb")
+    group = Group(name="shop", source=source, target=target, collections=(declared.name,))
+    config = Config(collections={declared.name: placed}, groups={"shop": group})
+    with polystore.open(config, check=False) as store:
+        store.create()
+        described = store.describe()[declared.name]
+        told = {side: found.expiry and found.expiry.on for side, found in described.items()}
+        assert told == {"source": False, "target": False}
+        store.drop()

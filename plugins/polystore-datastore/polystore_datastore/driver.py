@@ -14,6 +14,7 @@ from polystore.driver import (
     Consistency,
     Description,
     Driver,
+    NativeExpiry,
     OlderThan,
     QueryPage,
     ReadReply,
@@ -194,6 +195,9 @@ class DatastoreDriver(Driver):
 
     def describe(self, collection: Collection) -> Description:
         return provision.describe(self._connection, self._place(collection))
+
+    def native_expiry(self, collection: Collection) -> NativeExpiry:
+        return provision.native_expiry(self._place(collection))
 
     def native(self, collection: Collection | None = None) -> Any:
         """Google's ``DatastoreClient`` over this driver's channel, with its own retries."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from polystore.driver import Sizes, Stored, Write
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore.driver.spans import index_entry
-from polystore.values import Fields
+from polystore.values import Fields, microseconds, moment_at
 from polystore_datastore.messages import Entity, Message
-from polystore_datastore.names import property_name
+from polystore_datastore.names import ESCAPE, property_name
 from polystore_datastore.placement import Place, index_property
 from polystore_datastore.refs import NAME_BYTES
 
@@ -41,16 +42,21 @@ def fill_entity(place: Place, write: Write, entity: Message) -> None:
         value = properties[EXPIRES]
         value.integer_value = write.expires
         value.exclude_from_indexes = True
+        if place.ttl is not None and write.stamp is None:
+            place.codec.put(properties[place.ttl], moment_at(write.expires), False)
 
 
 def _fill_fields(place: Place, write: Write, fields: Fields, properties: Message) -> None:
     put, unstored, declared = place.codec.put, place.unstored, place.indexed
     others = place.index_all and len(fields) <= MOST_INDEXED
-    is_native = place.codec.is_native
+    is_native, ttl = place.codec.is_native, place.ttl
     for name, value in fields.items():
         if name in unstored:
             continue
-        target = properties[name if name[:1] not in ("_", "") else property_name(name)]
+        if name == ttl:
+            target = properties[ESCAPE + name]
+        else:
+            target = properties[name if name[:1] not in ("_", "") else property_name(name)]
         put(target, value, is_native(value) if name in declared else others)
     for property_, text in index_texts(place, write, fields):
         properties[property_].string_value = text
@@ -91,10 +97,27 @@ def stored(place: Place, result: Message) -> Stored | None:
     if WRITE_ID in fields or STAMP in fields or EXPIRES in fields:
         write_id, stamp = fields.pop(WRITE_ID, None), fields.pop(STAMP, None)
         expires = fields.pop(EXPIRES, None)
+    if place.ttl is not None:
+        expires = _native_expiry(place.ttl, fields, expires)
     for index in place.collection.indexes:
         fields.pop(index_property(index.name), None)
     fields.update(zip(place.collection.key_names, key, strict=True))
     return Stored(key, fields, result.version, write_id, stamp, expires)
+
+
+def _native_expiry(ttl: str, fields: Fields, kept: int | None) -> int | None:
+    """When an entity expires: by the property that a TTL policy looks at, else by polystore's own.
+
+    The property is no field, unless it holds what no policy removes by. A field of that name lies
+    under another.
+    """
+    moment = fields.get(ttl)
+    if isinstance(moment, datetime):
+        del fields[ttl]
+        kept = microseconds(moment)
+    if ESCAPE + ttl in fields:
+        fields[ttl] = fields.pop(ESCAPE + ttl)
+    return kept
 
 
 def sizes(place: Place, write: Write) -> Sizes:

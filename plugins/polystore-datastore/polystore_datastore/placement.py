@@ -11,14 +11,16 @@ import attrs
 from polystore.driver.keycodec import decode_key, encode_key
 from polystore.errors import ConfigError, InvalidKey
 from polystore.schema import Collection
-from polystore.values import Key
+from polystore.values import RESERVED, Key
 from polystore_datastore.codec import Codec
 from polystore_datastore.messages import Message
 from polystore_datastore.names import is_refused, key_name, key_part
 from polystore_datastore.refs import NAME_BYTES
 
-OPTIONS = ("path", "kind", "indexed")
+OPTIONS = ("path", "kind", "indexed", "ttl")
 INDEXED_FORMS = ("all", "declared")
+TTL = "_ps_ttl"
+"""The one reserved name that ``ttl`` may be."""
 
 Path: TypeAlias = list[tuple[str, str | int]]
 """A native key: kinds, each with a name or an id."""
@@ -76,6 +78,7 @@ class Place:
         unstored: key fields that are in the key alone.
         indexed: fields of declared indexes.
         index_all: whether other fields are indexed too, as far as they can be.
+        ttl: the property by which a TTL policy removes entities, if there is one.
     """
 
     collection: Collection
@@ -85,6 +88,7 @@ class Place:
     unstored: frozenset[str]
     indexed: frozenset[str]
     index_all: bool
+    ttl: str | None
 
     @property
     def kind(self) -> str:
@@ -178,7 +182,21 @@ def place_of(collection: Collection, codec: Codec) -> Place:
         unstored=frozenset(collection.key_names) - indexed,
         indexed=indexed,
         index_all=form == "all",
+        ttl=_ttl(collection, indexed),
     )
+
+
+def _ttl(collection: Collection, indexed: frozenset[str]) -> str | None:
+    name = collection.placement("datastore").get("ttl")
+    if name is None:
+        return None
+    if type(name) is not str or is_refused(name) or len(name.encode()) > NAME_BYTES:
+        raise _wrong(collection, f"ttl: a property has 1 to {NAME_BYTES} bytes and is not __…__")
+    if name in indexed or name in collection.key_names:
+        raise _wrong(collection, "ttl: a field of the key or of an index holds no expiry")
+    if name.startswith(RESERVED) and name != TTL:
+        raise _wrong(collection, f"ttl: of the names in {RESERVED}… only {TTL} is free for it")
+    return name
 
 
 def _wrong(collection: Collection, problem: str) -> ConfigError:

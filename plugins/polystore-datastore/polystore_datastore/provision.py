@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polystore.driver import Description
+from polystore.driver import Description, NativeExpiry
 from polystore.errors import InvalidKey
 from polystore_datastore.connection import Connection
 from polystore_datastore.limits import COMMIT_ITEMS
@@ -30,6 +30,17 @@ def describe(connection: Connection, place: Place) -> Description:
         "another path, or have another type of id; declare their path as the placement's path"
     )
     return Description(exists=True, problems=(problem,))
+
+
+def native_expiry(place: Place) -> NativeExpiry:
+    """Datastore's own interface tells nothing about TTL policies."""
+    command, kind = "gcloud firestore fields ttls", f"--collection-group={place.kind}"
+    return NativeExpiry(
+        None,
+        f"only Google's admin interface tells whether a TTL policy removes entities of kind "
+        f"{place.kind!r}: `{command} list {kind}`; `{command} update {place.ttl or 'PROPERTY'} "
+        f"{kind} --enable-ttl` turns one on, --disable-ttl off",
+    )
 
 
 def _is_ours(place: Place, native: Message) -> bool:

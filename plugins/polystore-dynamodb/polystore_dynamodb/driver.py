@@ -15,6 +15,7 @@ from polystore.driver import (
     Consistency,
     Description,
     Driver,
+    NativeExpiry,
     QueryPage,
     ReadReply,
     Refused,
@@ -32,7 +33,7 @@ from polystore.plugin.specs import DriverURL
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Key
-from polystore_dynamodb import provision
+from polystore_dynamodb import provision, ttl
 from polystore_dynamodb.bulk import Bulk
 from polystore_dynamodb.connection import Connection
 from polystore_dynamodb.faults import code_of, error_of, reasons_of
@@ -201,6 +202,12 @@ class DynamoDBDriver(Driver):
 
     def describe(self, collection: Collection) -> Description:
         return provision.describe(self._connection, self._table(collection))
+
+    def native_expiry(self, collection: Collection) -> NativeExpiry:
+        return ttl.native_expiry(self._connection, self._table(collection))
+
+    def expire_natively(self, collection: Collection) -> bool:
+        return ttl.expire_natively(self._connection, self._table(collection))
 
     def native(self, collection: Collection | None = None) -> Any:
         """The boto3 client, with retries off."""

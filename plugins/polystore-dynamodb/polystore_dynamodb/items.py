@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 from polystore.driver import Sizes, Stored, Token, Write
-from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
-from polystore_dynamodb.codec import Item, Wire, decode_fields, encode_fields
+from polystore.driver.bookkeeping import STAMP, TOMBSTONE, WRITE_ID
+from polystore.values import RESERVED
+from polystore_dynamodb.codec import Item, Wire, decode_fields, decode_value, encode_fields
+from polystore_dynamodb.expiry import expires_of, is_field, put_expiry
 from polystore_dynamodb.limits import NAME
 from polystore_dynamodb.placement import Table
 from polystore_dynamodb.sizes import item_size, names, value_size
@@ -65,8 +67,7 @@ def item_of(table: Table, write: Write) -> Item:
         item[WRITE_ID] = {"S": write.write_id}
     if write.stamp is not None:
         item[STAMP] = {"N": str(write.stamp)}
-    if write.expires is not None:
-        item[EXPIRES] = {"N": str(write.expires)}
+    put_expiry(table.ttl, write, item)
     return item
 
 
@@ -88,7 +89,7 @@ def written_token(write: Write, item: Item | None) -> Token:
 
 def stored(table: Table, item: Item) -> Stored:
     """An item as a record."""
-    write_id, stamp, expires = item.get(WRITE_ID), item.get(STAMP), item.get(EXPIRES)
+    write_id, stamp = item.get(WRITE_ID), item.get(STAMP)
     dead = TOMBSTONE in item
     return Stored(
         key=table.key_of(item),
@@ -96,13 +97,17 @@ def stored(table: Table, item: Item) -> Stored:
         token=token_of(item),
         write_id=None if write_id is None else write_id["S"],
         stamp=None if stamp is None else int(stamp["N"]),
-        expires=None if expires is None else int(expires["N"]),
+        expires=expires_of(table.ttl, item),
     )
 
 
 def record_fields(table: Table, item: Item) -> dict[str, Any]:
     """All fields of an item, key fields included."""
-    return decode_fields(item, table.fields)
+    fields = decode_fields(item, table.fields)
+    ttl = table.ttl
+    if ttl is not None and not ttl.startswith(RESERVED) and is_field(ttl, item):
+        fields[ttl] = decode_value(item[ttl])
+    return fields
 
 
 def sizes(table: Table, write: Write) -> Sizes:

@@ -16,8 +16,11 @@ from polystore.values import INT_MAX, INT_MIN, RESERVED, Key
 from polystore_dynamodb.codec import ESCAPE, Item, Wire
 from polystore_dynamodb.indexes import INDEX_OPTIONS, TableIndex, indexes_of
 
-OPTIONS = ("table", "hash", "range", *INDEX_OPTIONS)
+OPTIONS = ("table", "hash", "range", "ttl", *INDEX_OPTIONS)
 NO_FIELD = "_ps_k"
+TTL = "_ps_ttl"
+"""The one reserved name that ``ttl`` may be."""
+
 ATTRIBUTE_BYTES = 255
 _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}\Z")
 _KINDS: Mapping[type, str] = MappingProxyType({str: "S", int: "N", bytes: "B"})
@@ -86,6 +89,7 @@ class Table:
         name: the table's name, prefix included.
         hash, range: its key attributes.
         indexes: its secondary indexes.
+        ttl: the attribute by which DynamoDB removes items, if it is to.
         attributes: attribute name by field name, where they differ.
         fields: field name by attribute name, where they differ; a reserved name for encoded keys.
     """
@@ -95,6 +99,7 @@ class Table:
     hash: KeyAttribute
     range: KeyAttribute | None
     indexes: tuple[TableIndex, ...]
+    ttl: str | None
     attributes: Mapping[str, str]
     fields: Mapping[str, str]
 
@@ -144,14 +149,18 @@ def table_of(collection: Collection, prefix: str) -> Table:
     elif "range" in placement:
         raise _wrong(collection, "it has a range, but the whole key is its partition")
     keys = [key for key in (hash_key, range_key) if key is not None]
-    attributes = _renamed(collection, keys)
+    ttl = _ttl(collection, keys)
+    attributes = _renamed(collection, keys, ttl)
     no_fields = {key.name: NO_FIELD for key in keys if key.field is None}
+    if ttl is not None:
+        no_fields[ttl] = NO_FIELD
     return Table(
         collection=collection,
         name=_table_name(collection, prefix),
         hash=hash_key,
         range=range_key,
         indexes=indexes_of(collection, attributes),
+        ttl=ttl,
         attributes=attributes,
         fields=no_fields | {attribute: field for field, attribute in attributes.items()},
     )
@@ -185,14 +194,32 @@ def _key_attribute(
     return KeyAttribute(name, "S" if field is None else _KINDS[field.type], start, stop, field)
 
 
-def _renamed(collection: Collection, keys: list[KeyAttribute]) -> Mapping[str, str]:
+def _ttl(collection: Collection, keys: list[KeyAttribute]) -> str | None:
+    name = collection.placement("dynamodb").get("ttl")
+    if name is None:
+        return None
+    if type(name) is not str or not 1 <= len(name.encode()) <= ATTRIBUTE_BYTES:
+        raise _wrong(collection, f"ttl: an attribute name has 1 to {ATTRIBUTE_BYTES} bytes")
+    if name in [key.name for key in keys]:
+        raise _wrong(collection, "ttl: a key attribute holds no expiry")
+    if name.startswith(RESERVED) and name != TTL:
+        raise _wrong(collection, f"ttl: of the names in {RESERVED}… only {TTL} is free for it")
+    return name
+
+
+def _renamed(
+    collection: Collection, keys: list[KeyAttribute], ttl: str | None
+) -> Mapping[str, str]:
     """Where fields go that do not lie under their own name.
 
-    A field that has the name of a key attribute, but is not what it holds, gives way.
+    A field that has the name of a key attribute, but is not what it holds, gives way, as does one
+    that has the name of the attribute with the expiry.
     """
     if len({key.name for key in keys}) < len(keys):
         raise _wrong(collection, "hash and range are the same attribute")
     renamed = {"": ESCAPE}
+    if ttl is not None:
+        renamed[ttl] = ESCAPE + ttl
     for key in keys:
         if key.field is None or key.field.name != key.name:
             renamed[key.name] = ESCAPE + key.name

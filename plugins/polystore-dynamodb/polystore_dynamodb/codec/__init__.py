@@ -23,8 +23,8 @@ does not fit what stands there (another writer changed it) is left aside.
 Without a hint an N is an int if it is integral and of 64 bits, and otherwise a Decimal.
 """
 
-from polystore_dynamodb.codec.decode import decode_fields
+from polystore_dynamodb.codec.decode import decode_fields, decode_value
 from polystore_dynamodb.codec.encode import ESCAPE, encode_fields
 from polystore_dynamodb.codec.hints import HINTS, Item, Wire
 
-__all__ = ["ESCAPE", "HINTS", "Item", "Wire", "decode_fields", "encode_fields"]
+__all__ = ["ESCAPE", "HINTS", "Item", "Wire", "decode_fields", "decode_value", "encode_fields"]
