@@ -250,7 +250,7 @@ class ExpiryMachine(RuleBasedStateMachine):
 def test_a_record_is_gone_from_its_moment_on_whichever_way_one_looks(
     every: Timed, every_url: str
 ) -> None:
-    few = 5 if every_url.startswith("dynamodb") else 12
+    few = 4 if every_url.startswith("dynamodb") else 12
 
     class PlacedMachine(ExpiryMachine):
         def __init__(self) -> None:
