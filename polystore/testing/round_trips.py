@@ -37,7 +37,17 @@ SHAPES: dict[str, tuple[str, ...]] = {
 }
 """Shapes of keys; ``path`` is an ancestor path where a database has such."""
 
-INDEXES = {"by_a": ("a",), "by_b": ("b", "c")}
+INDEXES = {"by_a": ("a:number",), "by_b": ("b", "c")}
+POLICIES = {
+    "int": {"dynamodb": {"by_a": "native"}, "sqlite": {"by_b": "omit"}},
+    "bytes-str": {
+        "memory": {"by_a": "omit", "by_b": "omit"},
+        "sqlite": {"by_b": "omit"},
+        "dynamodb": {"by_a": "omit", "by_b": "omit"},
+    },
+}
+"""Index policies by shape and database; the others are each database's default."""
+
 HELD = {
     "bytes-str": Capabilities(keys=Keys(empty=EmptyKey.REJECTED)),
     "path": Capabilities(keys=Keys(empty=EmptyKey.REJECTED, int_min=1)),
@@ -46,17 +56,24 @@ HELD = {
 have all, so that each pair of databases refuses some."""
 
 PAGE = 500
+LATE = 2**52
+"""A moment in microseconds since 1970, in the next century."""
+
 _runner = SyncRunner()
 _numbers = count(1)
 
 
 @attrs.frozen(eq=False)
 class Example:
-    """One random record; every second is one that polystore did not write, without a write id."""
+    """One random record.
+
+    Every second is one that polystore did not write, without a write id; every third expires.
+    """
 
     shape: str
     fields: Fields
     write_id: str | None
+    expires: int | None
 
 
 @attrs.define
@@ -77,13 +94,17 @@ class Trip:
 def declared(shape: str) -> Collection:
     """A collection of a shape that no other call gave."""
     name = f"trip{next(_numbers)}"
-    path = {"datastore": {"path": f"{name}A/{{p}}/{name}B/{{s}}"}}
+    placements: dict[str, dict[str, object]] = {
+        driver: {"policy": policy} for driver, policy in POLICIES.get(shape, {}).items()
+    }
+    if shape == "path":
+        placements["datastore"] = {"path": f"{name}A/{{p}}/{name}B/{{s}}"}
     return Collection(
         f"{name}.{shape}",
         SHAPES[shape],
         partition=2 if shape == "int-bytes-str" else 1,
         indexes=INDEXES,
-        placements=path if shape == "path" else {},
+        placements=placements,
     )
 
 
@@ -107,7 +128,8 @@ def drawn(wanted: int) -> list[Example]:
     )
     @given(st.one_of(shapes))
     def draw(example: tuple[str, Fields]) -> None:
-        found.append(Example(*example, f"w{len(found)}" if len(found) % 2 else None))
+        n = len(found)
+        found.append(Example(*example, f"w{n}" if n % 2 else None, LATE + n if n % 3 else None))
 
     draw()
     return found
@@ -157,25 +179,29 @@ class _Shape:
         """What the application has of an example; ``None`` where a side refuses it."""
         try:
             key, fields = self.both.check_record(example.fields)
-            self.both.check_write(Write(self.first, key, fields, ANYTHING, "w", 1))
+            self.both.check_write(Write(self.first, key, fields, ANYTHING, "w", 1, LATE))
         except InvalidRequest:
             self.trip.refused += 1
             return None
-        return Stored(key, fields, None, example.write_id)
+        return Stored(key, fields, None, example.write_id, expires=example.expires)
 
     def _wave(self, setting: Setting, wave: dict[Key, Stored]) -> None:
         keys = list(wave)
-        first = [Write(self.first, s.key, s.fields, ANYTHING, s.write_id) for s in wave.values()]
+        first = [
+            Write(self.first, s.key, s.fields, ANYTHING, s.write_id, expires=s.expires)
+            for s in wave.values()
+        ]
         _runner.run(_written(self.source, first))
         for (side, here), (other, there) in pairwise(self._places()):
-            copying = setting.run == 1
-            found = _runner.run(_all(side, here)) if copying else _read(side, here, keys)
-            writes = [mirror_write(there, s, setting, copying=copying) for s in found]
-            _runner.run(_written(other, writes))
+            if setting.run == 1:
+                _runner.run(copy(side, other, here, there, setting))
+            else:
+                found = _read(side, here, keys)
+                _runner.run(_written(other, [mirror_write(there, s, setting) for s in found]))
         states = [_by_key(side, collection, keys) for side, collection in self._places()]
         for original in wave.values():
             self.trip.examples += 1
-            problem = _problem(setting, original, [s.get(original.key) for s in states])
+            problem = difference(setting, original, [s.get(original.key) for s in states])
             if problem is not None:
                 self.trip.differences.append(f"{self.first.name}: {problem}: {original.fields!r}")
 
@@ -200,6 +226,14 @@ async def _all(side: Side, collection: Collection) -> list[Stored]:
             return found
 
 
+async def copy(
+    source: Side, target: Side, here: Collection, there: Collection, setting: Setting
+) -> None:
+    """Copy a collection as the copier does: scanned whole, and written by stamp."""
+    writes = [mirror_write(there, s, setting, copying=True) for s in await _all(source, here)]
+    await _written(target, writes)
+
+
 async def _written(side: Side, writes: Sequence[Write]) -> None:
     most = side.capabilities(writes[0].collection).batches.write_items if writes else None
     size = most.most if most else PAGE
@@ -210,8 +244,14 @@ async def _written(side: Side, writes: Sequence[Write]) -> None:
             assert isinstance(outcome, Written), (write.key, outcome)
 
 
-def _problem(setting: Setting, original: Stored, states: Sequence[Stored | None]) -> str | None:
-    """What is another now, in words."""
+def difference(setting: Setting, original: Stored, states: Sequence[Stored | None]) -> str | None:
+    """What is another now, in words; ``None`` for nothing.
+
+    Args:
+        setting: says which run the stamps are of.
+        original: the record as its writer knows it.
+        states: the record at the source, at the target and once it was brought back.
+    """
     expected = visible(original, 0)
     assert expected is not None
     for place, state in zip(("at the source", "at the target", "back"), states, strict=True):
@@ -223,7 +263,7 @@ def _problem(setting: Setting, original: Stored, states: Sequence[Stored | None]
         for name in {*record, *expected}:
             if name not in record or name not in expected or not same(record[name], expected[name]):
                 return f"{name!r} is another {place}"
-        if record.version != expected.version:
-            return f"another version {place}"
+        if (record.version, record.expires_at) != (expected.version, expected.expires_at):
+            return f"another version or expiry {place}"
     kind = kind_of(setting, states[0], states[1])
     return None if kind is None else f"the comparison of the sides says {kind}"
