@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.figures.figure import Figure
+from benchmarks.figures.limits import limits
 
 
 def differences() -> list[Figure]:
     """The figures of this area, in the order of the table in the issue."""
-    return []
+    return [*limits()]
