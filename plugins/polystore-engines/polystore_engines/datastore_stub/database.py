@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from polystore_engines.datastore_stub import patches
@@ -24,6 +24,16 @@ SNAPSHOT_TABLES = 8
 """Tables of the past that are kept, each built for a kind that changed since."""
 
 patches.apply()
+
+
+def complete(query: Message, filters: Iterable[Message], orders: Sequence[Message]) -> bool:
+    """Whether what `Table.select` gives for a query is its answer, filtered and in order.
+
+    So it is in the order of keys. Elsewhere, for projections, and where whole keys are named, it
+    is a superset, which Google's code filters and sorts: that takes half the time of a scan.
+    """
+    by_key = any(f.op == f.EQUAL and f.property[0].name == "__key__" for f in filters)
+    return orders[0].property == "__key__" and not by_key and not query.property_name
 
 
 class Database(file_stub.DatastoreFileStub):
@@ -98,7 +108,10 @@ class Database(file_stub.DatastoreFileStub):
         want = None if query.group_by_property_name or query.shallow else self._want
         table = self._table(query.name_space, kind)
         records = table.select(query, filters, full, self._test, want)
-        return stub_util._ExecuteQuery(records, query, filters, orders, index_list)
+        if not complete(query, filters, full):
+            return stub_util._ExecuteQuery(records, query, filters, orders, index_list)
+        made = stub_util._MakeQuery(query, filters, full)
+        return stub_util.ListCursor(query, made, full, index_list, records)
 
     def _table(self, namespace: str, kind: str | None) -> Table:
         """The table as it is now, or as it was at the version that is asked for."""

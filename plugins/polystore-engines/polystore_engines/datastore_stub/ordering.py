@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from polystore_engines.datastore_stub.appengine import Message, datastore_types, gd, v3
@@ -11,6 +12,10 @@ REFERENCE = v3.PropertyValue.REFERENCEVALUE_FIELD_NUMBER
 
 KeyValue: TypeAlias = tuple[Any, ...]
 """A key as a tuple that sorts as keys do: (23, project, namespace, kind, id, kind, id...)."""
+
+
+KEYS_KEPT = 2000
+"""Keys whose tuples are kept: those of a large commit, in each kind of message they come in."""
 
 
 class Greatest:
@@ -52,9 +57,16 @@ def key_value(key: Message, id_resolver: object = None) -> KeyValue:  # noqa: AR
     """Google's ReferenceToKeyValue for all three kinds of key messages.
 
     Here ids and names of one kind compare, ids first; the original mixes int and str in one
-    position of the tuple, which raises TypeError on Python 3. It runs a dozen times per write,
-    hence the plain loops.
+    position of the tuple, which raises TypeError on Python 3. It runs a dozen times per write
+    of the same few keys, hence the cache.
     """
+    kind: Any = type(key)
+    return _key_value(kind, key.SerializeToString())
+
+
+@lru_cache(KEYS_KEPT)
+def _key_value(kind: Any, serialized: bytes) -> KeyValue:
+    key = kind.FromString(serialized)
     if isinstance(key, gd.Key):
         partition = key.partition_id
         value: list[Any] = [REFERENCE, partition.project_id, partition.namespace_id]
