@@ -198,6 +198,10 @@ class AsyncOpenCollection:
         """Take one record away. Without a condition that succeeds where there is none too."""
         await self._run(self._operations.delete(key, when, timeout))
 
+    async def purge(self, *, rate: float | None = None, timeout: float | None = None) -> int:
+        """Remove what has expired and still lies there; how many records."""
+        return await self._run(self._operations.purge(rate, timeout))
+
     def query(
         self,
         *prefix: object,

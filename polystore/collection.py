@@ -170,6 +170,18 @@ class OpenCollection:
                 return
         self._run(self._operations.delete(key, when, timeout))
 
+    def purge(self, *, rate: float | None = None, timeout: float | None = None) -> int:
+        """Remove what has expired and still lies there: run it now and then, from one process.
+
+        Args:
+            rate: records that are looked at in a second, at most; by default as many as go.
+            timeout: seconds for each page and each record; by default the store's.
+
+        Returns:
+            How many records were removed.
+        """
+        return self._run(self._operations.purge(rate, timeout))
+
     def query(
         self,
         *prefix: object,

@@ -12,15 +12,18 @@ from datetime import datetime
 
 import attrs
 
-from polystore.conditions import Absent, Always, Condition, Present
+from polystore.conditions import Absent, Always, Condition, If, Present
 from polystore.driver import Consistency
-from polystore.effects import Procedure
+from polystore.effects import Procedure, Sleep
 from polystore.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, PolystoreError
 from polystore.records import KEEP, Change, Expiry, Record, Version, changed, expiry_of
-from polystore.route.base import DELETE, Decision, Put, Route, Verb
+from polystore.route.base import DELETE, Decision, Put, Route, Verb, expired
 from polystore.route.bound import Bound
 from polystore.schema import Collection
 from polystore.values import Fields, Key
+
+PURGE_PAGE = 100
+"""Records that a purge looks at between two pauses."""
 
 
 @attrs.frozen(eq=False)
@@ -211,6 +214,31 @@ class Operations:
         with located(self.collection, key):
             await self._write(key, delete_verb(when), timeout)
 
+    async def purge(self, rate: float | None, timeout: float | None) -> int:
+        """Remove what has expired and still lies there; how many records."""
+        pause = 0.0 if rate is None else PURGE_PAGE / _per_second(rate)
+        cursor: str | None = None
+        purged = 0
+        while True:
+            self.access.enter()
+            bound, seconds = self.access.bound(), self.seconds(timeout)
+            with located(self.collection):
+                page = await self.access.route.scan(bound, cursor, PURGE_PAGE, seconds, expired)
+            for record in page.records:
+                purged += await self._purged(record.key, timeout)
+            cursor = page.cursor
+            if cursor is None:
+                return purged
+            await Sleep(pause)
+
+    async def _purged(self, key: Key, timeout: float | None) -> bool:
+        """Delete what cannot be seen any more; what was written anew meanwhile stays."""
+        try:
+            await self.delete(key, If.absent, timeout)
+        except AlreadyExists:
+            return False
+        return True
+
     def _write(self, key: Key, verb: Verb, timeout: float | None) -> Procedure[Version | None]:
         bound = self.access.bound()
         return self.access.route.write(bound, key, verb, self.seconds(timeout))
@@ -223,6 +251,12 @@ def seconds_of(timeout: float | None, default: float) -> float:
     if not timeout > 0:
         raise InvalidRequest("timeout must be a number of seconds above 0")
     return timeout
+
+
+def _per_second(rate: float) -> float:
+    if not rate > 0:
+        raise InvalidRequest("rate must be a number of records a second above 0")
+    return rate
 
 
 def written(version: object) -> Version:

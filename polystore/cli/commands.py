@@ -73,6 +73,29 @@ def create(config: Path, *, as_json: bool) -> None:
     Output(as_json=as_json).result({"created": names}, f"ready: {', '.join(names)}")
 
 
+@main.command()
+@click.option(
+    "--config", "-c", type=click.Path(path_type=Path), default="polystore.toml", show_default=True
+)
+@click.option("--collection", "names", multiple=True, help="Of this collection alone; repeatable.")
+@click.option("--rate", type=float, help="Most records to look at in a second.")
+@json_option
+@reported
+def purge(config: Path, names: tuple[str, ...], rate: float | None, *, as_json: bool) -> None:
+    """Remove the records that have expired and still lie there.
+
+    Applications do not see them whether or not this runs; it frees their space where the database
+    does not do so itself, and while a migration is under way, when no database may.
+    """
+    import polystore
+
+    with polystore.open(config) as store:
+        chosen = names or sorted(store.config.collections)
+        purged = {name: store[name].purge(rate=rate) for name in chosen}
+    lines = [f"{name}: {count} expired records removed" for name, count in purged.items()]
+    Output(as_json=as_json).result({"purged": purged}, *lines)
+
+
 main.add_command(compare)
 main.add_command(migrate)
 main.add_command(demo)

@@ -98,7 +98,7 @@ def visible(stored: Stored, now: int) -> Record | None:
 
 
 def expired(stored: Stored, now: int) -> Record | None:
-    """What a sweep sees: the records that have expired and still lie there."""
+    """What a purge sees: the records that have expired and still lie there."""
     if stored.fields is None or not has_expired(stored, now):
         return None
     return shown(stored.key, stored.fields, stored.write_id, stored.expires)

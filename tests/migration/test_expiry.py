@@ -142,3 +142,52 @@ def test_what_has_expired_is_gone_in_every_stage(stage: Stage, dial: int) -> Non
         if stage is Stage.DUAL_READ:
             assert scene.fleet.differences() == []
         scene.no_failures()
+
+
+@pytest.mark.rule("EXP-8", "STG-5")
+@pytest.mark.parametrize(("stage", "dial"), [STAGES[i] for i in (1, 2, 5, 8)])
+def test_a_purge_leaves_tombstones_where_the_stage_wants_them(stage: Stage, dial: int) -> None:
+    with Scene(preload=False, members=1) as scene:
+        member = scene.members[0]
+        items = member.operations["items"]
+        put(scene, ("c", 1), after(scene, 600))
+        scene.operator.reach(stage, dial)
+        put(scene, ("d", 1), after(scene, 600))
+        for key, moment in ((("e", 1), after(scene, 900)), (("e", 2), NEVER)):
+            put(scene, key, moment)
+        scene.fleet.pass_time(601)
+        stamped = not scene.fleet.setting.stage.plain
+        sides = [SOURCE] if dial == 0 else [TARGET]
+        sides = [SOURCE, TARGET] if stage is Stage.DUAL_READ else sides
+        before = [dict(scene.fleet.contents(side, "items")) for side in sides]
+        assert scene.fleet.do(member, items.purge(None, None)) == 2
+        assert scene.fleet.do(member, items.purge(None, None)) == 0
+        scene.fleet.run_until(scene.fleet.settled, 30, "the mirror")
+        for side, old in zip(sides, before, strict=True):
+            now = scene.fleet.contents(side, "items")
+            assert set(expiries(scene, side)) == {("e", 1), ("e", 2)}
+            for key in (("c", 1), ("d", 1)):
+                assert (key in now) is stamped
+                if stamped:
+                    assert (now[key].stamp or 0) > (old[key].stamp or 0)
+        assert scene.get(member, ("e", 1)) == 1
+
+
+@pytest.mark.rule("EXP-8", "WR-9")
+@pytest.mark.parametrize("seed", range(8))
+def test_what_is_written_anew_during_a_purge_stays(seed: int) -> None:
+    with Scene(Stage.DUAL_READ, 50, seed=seed, members=2, preload=False) as scene:
+        one, other = scene.members
+        keys = [(owner, 1) for owner in "abcdef"]
+        for key in keys:
+            put(scene, key, after(scene, 30))
+        scene.fleet.pass_time(31)
+        purge = scene.fleet.spawn(one, one.operations["items"].purge(None, None), "purge")
+        for key in keys[::2]:
+            verb = other.operations["items"].put(fields(key), If.absent, None)
+            scene.fleet.do(other, verb)
+        scene.fleet.finish(purge)
+        scene.fleet.run_until(scene.fleet.settled, 30, "the mirror")
+        assert set(expiries(scene, SOURCE)) == set(expiries(scene, TARGET)) == set(keys[::2])
+        assert scene.fleet.differences() == []
+        scene.no_failures()

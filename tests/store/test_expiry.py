@@ -33,6 +33,7 @@ from polystore import (
 )
 from polystore.aio import AsyncStore
 from polystore.databases import Databases
+from polystore.driver import Driver, Segment
 from polystore.plugin.registry import default_registry
 from polystore.values import Fields
 from tests.store.conftest import orders
@@ -59,6 +60,7 @@ class Timed:
     """A store with one collection, and the clock that it looks at."""
 
     store: Store
+    driver: Driver
     collection: Collection
     clock: Clock
 
@@ -70,9 +72,10 @@ class Timed:
 def timed(url: str) -> Iterator[Timed]:
     collection, clock = orders(), Clock()
     config = Config(url=url, collections={collection.name: collection})
-    with Store(Databases(config, default_registry(), "here", clock)) as store:
+    databases = Databases(config, default_registry(), "here", clock)
+    with Store(databases) as store:
         store.create()
-        yield Timed(store, collection, clock)
+        yield Timed(store, databases.driver(url), collection, clock)
 
 
 @pytest.fixture
@@ -218,6 +221,19 @@ class ExpiryMachine(RuleBasedStateMachine):
         assert sorted(r.key[1] for r in orders.scan() if r.key[0] == run) == live
         self.seen = {n: r for n in live if (r := orders.get(run, n)) is not None}
 
+    @rule()
+    def purge(self) -> None:
+        gone = [n for n in self.model if not self.held(n)]
+        assert self.orders.purge() >= len(gone)
+        for n in gone:
+            del self.model[n]
+        self.lies()
+
+    def lies(self) -> None:
+        """After a purge nothing lies there but what is seen."""
+        page = self.place.driver.scan(self.place.collection, Segment(), None, 1000)
+        assert sorted(s.key[1] for s in page.records if s.key[0] == self.run) == sorted(self.model)
+
     def agree(self, found: list[Record | None]) -> None:
         for n, record in zip((1, 2, 3), found, strict=True):
             held = self.held(n)
@@ -244,9 +260,10 @@ class ExpiryMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.look(2, False, "a")
+        self.purge()
 
 
-@pytest.mark.rule("EXP-1", "EXP-2", "EXP-3")
+@pytest.mark.rule("EXP-1", "EXP-2", "EXP-3", "EXP-8")
 def test_a_record_is_gone_from_its_moment_on_whichever_way_one_looks(
     every: Timed, every_url: str
 ) -> None:
@@ -367,8 +384,25 @@ async def test_it_is_the_same_under_asyncio(local_url: str) -> None:
         assert found.expires_at == DAWN + 2 * MICROSECOND
         clock.now += MICROSECOND
         assert await things.get("c", 1) is None
+        assert await things.purge() == 1
         await things.insert({"customer": "c", "order": 1})
         assert await things.count("c") == 1
+
+
+@pytest.mark.rule("EXP-8", "ERR-5")
+def test_a_purge_keeps_to_its_rate(local: Timed, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = local.orders
+    for n in range(250):
+        orders.put({"customer": "c", "order": n}, expires_at=None if n % 2 else DAWN)
+    slept: list[float] = []
+    monkeypatch.setattr(local.store._databases.runner, "_sleep", slept.append)
+    assert orders.purge(rate=50) == 125
+    assert slept == [2.0, 2.0]
+    assert orders.purge() == 0
+    assert orders.count("c") == 125
+    for wrong in (0, -1.0):
+        with pytest.raises(InvalidRequest, match="rate"):
+            orders.purge(rate=wrong)
 
 
 @pytest.mark.engine
