@@ -125,6 +125,7 @@ class _Run:
     def _walk(self, coordinator: Coordinator) -> None:
         request = Request("kills", "a figure", sole=True)
         run = self._runner.run
+        run(coordinator.preflight(request))
         run(coordinator.start(request))
         run(coordinator.advance(request))
         run(coordinator.advance(request))

@@ -39,6 +39,7 @@ def _step(store: Store, group: str, between: Callable[[str], None]) -> Iterator[
         return sum(len(one.discrepancies) for one in found.values())
 
     between(Stage.SOURCE_ONLY.value)
+    run(coordinator.preflight(request))
     _to(run(coordinator.start(request)).stage, Stage.ARMED, between)
     _to(run(coordinator.advance(request)).stage, Stage.PREPARE, between)
     _to(run(coordinator.advance(request)).stage, Stage.DUAL_WRITE, between)

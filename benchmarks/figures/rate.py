@@ -48,6 +48,7 @@ def _copied(store: polystore.Store) -> tuple[int, float]:
         group.sides["source"].driver.write_many(writes)
     coordinator = Coordinator(group)
     request = Request("figures", "rate of the copy", sole=True)
+    run(coordinator.preflight(request))
     run(coordinator.start(request))
     for _ in ("prepare", "dual-write"):
         run(coordinator.advance(request))

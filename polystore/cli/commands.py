@@ -12,6 +12,7 @@ from polystore.cli.compare import compare
 from polystore.cli.demo.command import demo
 from polystore.cli.migrate import migrate
 from polystore.cli.output import Output, json_option, reported
+from polystore.cli.preflight import preflight
 from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
 
@@ -97,5 +98,6 @@ def purge(config: Path, names: tuple[str, ...], rate: float | None, *, as_json: 
 
 
 main.add_command(compare)
+main.add_command(preflight)
 main.add_command(migrate)
 main.add_command(demo)

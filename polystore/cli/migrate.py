@@ -30,7 +30,7 @@ BACK = [s.value for s in (Stage.SOURCE_ONLY, Stage.PREPARE, Stage.DUAL_WRITE)]
 C = TypeVar("C", bound=Callable[..., None])
 
 
-def _options(command: C) -> C:
+def group_options(command: C) -> C:
     """The options that say which group of which configuration."""
     for option in (
         json_option,
@@ -44,7 +44,7 @@ def _options(command: C) -> C:
     return command
 
 
-def _user() -> str:
+def user() -> str:
     """Who runs this command, by name, or by number where the number has no name."""
     try:
         return getpass.getuser()
@@ -57,7 +57,7 @@ def _reasons(command: C) -> C:
     for option in (
         click.option("--override", multiple=True, metavar="GATE", help="Pass a gate that is shut."),
         click.option("--why", required=True, help="Why; it is kept in the history."),
-        click.option("--who", default=_user, help="Who; the user's name by default."),
+        click.option("--who", default=user, help="Who; the user's name by default."),
     ):
         command = option(command)
     return command
@@ -69,7 +69,7 @@ def migrate() -> None:
 
 
 @migrate.command()
-@_options
+@group_options
 @reported
 def status(config: Path, group: str | None, *, as_json: bool) -> None:
     """Show where the migration stands: stage, dial, members, copy, next gates."""
@@ -112,7 +112,7 @@ def stage_picture(setting: Setting) -> str:
 
 
 @migrate.command()
-@_options
+@group_options
 @reported
 def history(config: Path, group: str | None, *, as_json: bool) -> None:
     """Show who changed what, and why, oldest first."""
@@ -171,7 +171,7 @@ def setting_data(setting: Setting) -> dict[str, Any]:
 
 
 @migrate.command()
-@_options
+@group_options
 @_reasons
 @reported
 def start(
@@ -189,7 +189,7 @@ def start(
 
 @migrate.command()
 @click.argument("stage", required=False, type=click.Choice(FORTH))
-@_options
+@group_options
 @_reasons
 @click.option(
     "--confirm", default="", metavar="GROUP", help="Its name: for the point of no return."
@@ -239,7 +239,7 @@ def _dry(config: Path, group: str | None, request: Request, *, as_json: bool) ->
 
 @migrate.command()
 @click.argument("stage", required=False, type=click.Choice(BACK))
-@_options
+@group_options
 @_reasons
 @reported
 def back(
@@ -266,7 +266,7 @@ def back(
 
 @migrate.command()
 @click.argument("percent", type=click.FloatRange(0, 100))
-@_options
+@group_options
 @_reasons
 @reported
 def dial(
@@ -285,7 +285,7 @@ def dial(
 
 
 @migrate.command()
-@_options
+@group_options
 @click.option(
     "--parallel",
     default=4,
@@ -335,7 +335,7 @@ def backfill(
 
 
 @migrate.command()
-@_options
+@group_options
 @click.option("--repair/--no-repair", default=True, help="Repair what differs.")
 @click.option(
     "--parallel",

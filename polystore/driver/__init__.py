@@ -27,6 +27,7 @@ from polystore.driver.contract import (
     Write,
     Written,
 )
+from polystore.driver.tariff import Tariff
 
 __all__ = [
     "ANYTHING",
@@ -49,6 +50,7 @@ __all__ = [
     "Segment",
     "Sizes",
     "Stored",
+    "Tariff",
     "Token",
     "Unchanged",
     "Unprocessed",

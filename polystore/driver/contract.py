@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from polystore.capabilities import Capabilities
+from polystore.driver.tariff import Tariff
 from polystore.errors import PolystoreError, Unsupported
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
@@ -277,6 +278,13 @@ class Driver(ABC):
     @abstractmethod
     def measure(self, write: Write) -> Sizes:
         """What a put would take, in this database's own accounting. Pure; no call."""
+
+    def tariff(self, collection: Collection) -> Tariff:
+        """What this database counts for calls on a collection. Pure; no call.
+
+        The default is that of a database which bills nothing.
+        """
+        return Tariff()
 
     @abstractmethod
     def read(

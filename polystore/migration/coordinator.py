@@ -18,6 +18,10 @@ from polystore.migration.fleet import Fleet, named
 from polystore.migration.gates import FIRST_TURN, INTO, Check, Gate, Situation, looked_at
 from polystore.migration.group import OpenGroup
 from polystore.migration.member import Member
+from polystore.migration.preflight.checkpoints import run_of
+from polystore.migration.preflight.observed import forget
+from polystore.migration.preflight.report import Report, report_of, sign_off
+from polystore.migration.preflight.scan import Scan
 from polystore.migration.stages import (
     BUCKETS,
     TARGET,
@@ -149,6 +153,36 @@ class Coordinator:
         else:
             checks = INTO.get((setting.stage, next_stage(setting.stage)), ())
         return await looked_at(checks, self._situation(setting, request))
+
+    async def preflight(self, request: Request, scan: Scan | None = None, when: str = "") -> Report:
+        """Look at every record of the source; what was found, live writes included.
+
+        Args:
+            scan: how; the defaults of :class:`Scan` otherwise.
+            when: the time of day, kept with the scan.
+
+        Raises:
+            IllegalEdge: the source is not the home of everything any more.
+        """
+        await (scan or Scan(self.group)).run(request.who, when)
+        return await report_of(self.group, await self.group.ledger.setting())
+
+    async def sign_off(self, findings: Sequence[str], request: Request) -> Report:
+        """Answer for findings of the preflight, by name; it is recorded.
+
+        Raises:
+            InvalidRequest: there is no open finding of this name.
+        """
+        setting = await self.group.ledger.setting()
+        for name in findings:
+            await sign_off(self.group, setting, name, request.who, request.why)
+        return await report_of(self.group, setting)
+
+    async def forget_observed(self, request: Request) -> None:
+        """Forget what live writes showed so far: the application was mended. It is recorded."""
+        setting = await self.group.ledger.setting()
+        await forget(self.group.ledger, run_of(setting))
+        await self.group.ledger.record(setting, "forget observed", request.who, request.why)
 
     async def swept(self) -> Swept:
         """Remove what the run left on the target: tombstones and slots."""

@@ -12,6 +12,7 @@ from polystore.effects import Procedure
 from polystore.migration.fleet import Fleet, named
 from polystore.migration.group import OpenGroup
 from polystore.migration.ledger import CONTROL, SLOTS
+from polystore.migration.preflight.report import report_of
 from polystore.migration.progress import copy_summary
 from polystore.migration.stages import BUCKETS, TARGET, Setting, Stage
 
@@ -82,6 +83,12 @@ async def _missing(side: str, at: Situation, name: str) -> Sequence[str]:
     collection = SLOTS if name == SLOTS.name else at.group.collection(name)
     described = await at.group.sides[side].describe(collection)
     return () if described.exists else (f"{name} does not exist: run `polystore create`",)
+
+
+async def preflight(at: Situation) -> Gate:
+    """Every record of the source was looked at, and what was found is settled."""
+    report = await report_of(at.group, at.setting)
+    return Gate("preflight", report.clean, report.verdict())
 
 
 async def sole_access(at: Situation) -> Gate:
@@ -174,6 +181,7 @@ INTO: dict[tuple[Stage, Stage], tuple[Check, ...]] = {
     (Stage.ARMED, Stage.PREPARE): (
         homes_able,
         collections_there,
+        preflight,
         sole_access,
         native_expiry_off,
     ),

@@ -31,7 +31,6 @@ from polystore.errors import (
     CursorExpired,
     DeadlineExceeded,
     DriverError,
-    InvalidRequest,
     MixedHome,
     OutcomeUnknown,
     PolystoreError,
@@ -47,7 +46,7 @@ from polystore.migration.pages import merged
 from polystore.migration.session import Session
 from polystore.migration.slots import FREE, OWED, UNKNOWN
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
-from polystore.observe.counters import ACKNOWLEDGED, MIRRORED, PENDING, QUEUED, WOULD_REFUSE
+from polystore.observe.counters import ACKNOWLEDGED, MIRRORED, PENDING, QUEUED
 from polystore.pacing.turn import Need, Turn, idle, take_turn
 from polystore.queries import Position, QueryPlan
 from polystore.records import Record, Version
@@ -304,18 +303,9 @@ class MigratingRoute:
                 raise Contention("the lease has run out")
 
         side = self.group.sides[setting.home(0)]
-        observed = None
-        if setting.observe and side.name == SOURCE:
-            observed = self._observed
-        return PlainRoute(turn.at(side), self.group.ids, before_write, observed)
-
-    def _observed(self, write: Write) -> None:
-        """In observe: count what the target could not hold, and let it pass."""
-        both = self.group.bounds[write.collection.name].both
-        try:
-            both.check_write(write)
-        except InvalidRequest as error:
-            self.session.counters.add(f"{WOULD_REFUSE}:{error.code}")
+        observing = setting.observe and side.name == SOURCE
+        observer = self.session.observed if observing else None
+        return PlainRoute(turn.at(side), self.group.ids, before_write, observer)
 
     async def _answered(self, incarnation: Incarnation, plain: Awaitable[T]) -> T:
         """Await a plain call; where it has no answer, remember until when it may land.

@@ -17,6 +17,7 @@ from polystore.migration.home import Fenced, resolve
 from polystore.migration.latch import ALL, Latch
 from polystore.migration.member import ACTIVE, Incarnation, Member, add_slots, first_record, update
 from polystore.migration.mirror import converge
+from polystore.migration.preflight.observed import Observed
 from polystore.migration.slots import FREE, OWED, UNKNOWN, Slot
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, affected
 from polystore.values import Fields
@@ -51,6 +52,7 @@ class Session:
         self.signal = signal
         self.latch = Latch(signal)
         self.counters = group.counters
+        self.observed = Observed(group, self.counters)
         self.incarnation: Incarnation | None = None
         self._identity = identity
         self._about = about
@@ -145,6 +147,7 @@ class Session:
         idle = await self.latch.idle_within(ALL, self.group.config.call_timeout)
         if not idle or not await self._settle(incarnation):
             raise OutcomeUnknown("the mirror still lacks writes: another process will recover them")
+        await self.observed.say(incarnation.setting, at_once=True)
         with self.signal:
             self.incarnation = None
         for slot in self._slots_in_play(incarnation):
@@ -229,6 +232,7 @@ class Session:
                 incarnation = self.incarnation
                 if incarnation is not None:
                     pause = await self.tick(incarnation)
+                    await self.observed.say(incarnation.setting)
                     if incarnation.setting.stage is Stage.DETACHED:
                         return
             except PolystoreError:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
-from polystore.driver import Consistency, Stored
+from polystore.driver import Consistency, Stored, Write
 from polystore.effects import WallClock
 from polystore.queries import Position, QueryPlan
 from polystore.records import Record, Version
@@ -51,6 +51,16 @@ class Verb:
     decide: Decide
     blind: bool = False
     fresh: bool = False
+
+
+class Observer(Protocol):
+    """Is told of what is about to be sent to one database, as *observe* wants it."""
+
+    def put(self, write: Write) -> None:
+        """A record is about to be put."""
+
+    def commit(self, writes: Sequence[Write], checks: int) -> None:
+        """These writes and so many checks are about to be committed as one."""
 
 
 @attrs.define(eq=False)

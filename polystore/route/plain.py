@@ -33,6 +33,7 @@ from polystore.queries import Position, QueryPlan
 from polystore.records import Record, Version
 from polystore.route.base import (
     Decision,
+    Observer,
     Page,
     Place,
     Put,
@@ -68,7 +69,7 @@ class PlainRoute:
         side: the database.
         ids: makes write ids.
         before_write: awaited right before a write is sent; it may raise to stop it.
-        observed: told of each put before it is sent.
+        observer: told of each put and commit before it is sent.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class PlainRoute:
         side: Side,
         ids: WriteIds,
         before_write: Callable[[], Procedure[None]] = _at_once,
-        observed: Callable[[Write], None] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.side = side
         self.ids = ids
         self.before_write = before_write
-        self.observed = observed
+        self.observer = observer
 
     def at(self, side: Side) -> PlainRoute:
         """The same route for calls that pass another way to the database."""
@@ -160,6 +161,8 @@ class PlainRoute:
         if not made and len(checks) <= 1:
             return []  # one strong read is a transaction of its own
         check_width([p for p, _ in seen] + [p for p, _ in writes], made, len(checks), spare=0)
+        if self.observer is not None:
+            self.observer.commit(made, len(checks))
         await self.before_write()
         outcome = await self.side.commit(made, checks)
         if isinstance(outcome, Rejected):
@@ -203,8 +206,8 @@ class PlainRoute:
             expires=decision.expires,
         )
         bound.check_write(write)
-        if self.observed is not None:
-            self.observed(write)
+        if self.observer is not None:
+            self.observer.put(write)
         return write
 
 

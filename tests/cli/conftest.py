@@ -83,11 +83,12 @@ def created(config: Path) -> Path:
 
 @pytest.fixture
 def filled(created: Path) -> Path:
-    """And with records on the source."""
+    """And with records on the source, that were looked at."""
     with polystore.open(created) as store:
         for number in range(60):
             store["cities"].put({"country": f"c{number % 7}", "city": number, "state": ""})
         store["notes"].put({"country": "c1", "note": "n", "text": "x"})
+    assert run("preflight", "--config", str(created)).code == 0
     return created
 
 

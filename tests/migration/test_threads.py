@@ -114,6 +114,7 @@ def test_whole_way_from_sqlite_to_memory_with_threads(open_: Callable[[], polyst
         for found in runner.run(Verifier(member.session, Fleet(member.group)).run()).values():
             assert found.discrepancies == []
 
+    runner.run(coordinator.preflight(REQUEST))
     runner.run(coordinator.start(REQUEST))
     runner.run(coordinator.advance(REQUEST))
     runner.run(coordinator.advance(REQUEST))

@@ -15,6 +15,7 @@ from polystore.capabilities import Capabilities, Limit
 from polystore.driver import Consistency, Driver, ReadReply
 from polystore.drivers.memory import MemoryDriver
 from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.stages import Setting
 from polystore.plugin import Registry, hookimpl
 
 
@@ -63,6 +64,10 @@ def test_observed_then_enforced(store: Store) -> None:
     counts = member.session.counters.snapshot()
     assert counts == {"would-refuse:limit-exceeded": 1}
     coordinator, request = Coordinator(member.group), Request("test", "observing", sole=True)
+    run(member.session.observed.say(Setting(), at_once=True))
+    report = run(coordinator.preflight(request))
+    assert [(f.name, f.cases.count) for f in report.unsettled] == [("notes/records.size@sqlite", 2)]
+    run(coordinator.sign_off(["notes/records.size@sqlite"], request))
     run(coordinator.start(request))
     run(coordinator.advance(request))
     with pytest.raises(LimitExceeded, match="200") as caught:

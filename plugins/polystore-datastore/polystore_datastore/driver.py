@@ -23,6 +23,7 @@ from polystore.driver import (
     ScanPage,
     Segment,
     Sizes,
+    Tariff,
     Unprocessed,
     Write,
     Written,
@@ -40,7 +41,7 @@ from polystore_datastore.connection import Connection
 from polystore_datastore.entities import sizes
 from polystore_datastore.faults import error_of
 from polystore_datastore.indexes import index_page
-from polystore_datastore.limits import capabilities_of
+from polystore_datastore.limits import TARIFF, capabilities_of
 from polystore_datastore.lookups import look, look_at_all
 from polystore_datastore.messages import CommitRequest
 from polystore_datastore.placement import Place, place_of
@@ -88,6 +89,9 @@ class DatastoreDriver(Driver):
 
     def measure(self, write: Write) -> Sizes:
         return sizes(self._place(write.collection), write)
+
+    def tariff(self, collection: Collection) -> Tariff:
+        return TARIFF
 
     def read(
         self, collection: Collection, keys: Sequence[Key], consistency: Consistency

@@ -15,6 +15,7 @@ from polystore.capabilities import (
     Values,
 )
 from polystore.kinds import KINDS
+from polystore.driver import Tariff
 from polystore.values import INT_MIN
 from polystore_datastore.codec import INDEXED_BYTES
 from polystore_datastore.entities import TEXT_BYTES
@@ -56,6 +57,15 @@ NATIVE = frozenset(
     if "set" not in kind and kind not in ("decimal", "list in a list", "reference")
 )
 """Kinds with a value type of their own; a reference has one only where it fits a path."""
+
+TARIFF = Tariff(
+    writes="entity writes",
+    reads="entity reads",
+    looks=1,
+    overhead=32,
+    source="cloud.google.com/datastore/pricing; storage-size",
+)
+"""An entity is one write of any size, its index entries included; a stamp is compared by a look."""
 
 
 def capabilities_of(place: Place) -> Capabilities:

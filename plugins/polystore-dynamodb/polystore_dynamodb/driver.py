@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import attrs
 from botocore.exceptions import ClientError
 
 from polystore.capabilities import Capabilities
@@ -24,6 +25,7 @@ from polystore.driver import (
     Segment,
     Sizes,
     Stored,
+    Tariff,
     Unprocessed,
     Write,
     Written,
@@ -39,7 +41,7 @@ from polystore_dynamodb.connection import Connection
 from polystore_dynamodb.faults import code_of, error_of, reasons_of
 from polystore_dynamodb.indexes import NativeIndex
 from polystore_dynamodb.items import sizes, stored, written_token
-from polystore_dynamodb.limits import READ_KEYS, capabilities_of
+from polystore_dynamodb.limits import READ_KEYS, TARIFF, capabilities_of
 from polystore_dynamodb.native_indexes import NativePage
 from polystore_dynamodb.placement import Table, table_of
 from polystore_dynamodb.queries import query_page, query_request, scan_page, scan_request
@@ -85,6 +87,10 @@ class DynamoDBDriver(Driver):
 
     def measure(self, write: Write) -> Sizes:
         return sizes(self._table(write.collection), write)
+
+    def tariff(self, collection: Collection) -> Tariff:
+        atomic = self._connection.settings.bulk == "transaction"
+        return attrs.evolve(TARIFF, bulk=TARIFF.atomic) if atomic else TARIFF
 
     def read(
         self, collection: Collection, keys: Sequence[Key], consistency: Consistency

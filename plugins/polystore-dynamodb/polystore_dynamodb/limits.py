@@ -17,6 +17,7 @@ from polystore.capabilities import (
     Transactions,
     Values,
 )
+from polystore.driver import Tariff
 from polystore.driver.policies import empties
 from polystore_dynamodb.placement import Table
 
@@ -51,6 +52,18 @@ NATIVE = frozenset(
     }
 )  # fmt: skip
 """Kinds that an attribute value tells by itself; the others have a hint beside them."""
+
+TARIFF = Tariff(
+    writes="write units",
+    reads="read units",
+    write_bytes=1024,
+    read_bytes=4096,
+    atomic=2,
+    index_writes=True,
+    overhead=100,
+    source="DynamoDB developer guide, Capacity unit consumption; item sizes",
+)
+"""Capacity: every declared index has a copy of the whole item, written on its own."""
 
 
 def capabilities_of(table: Table) -> Capabilities:

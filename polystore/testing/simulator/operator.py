@@ -5,6 +5,8 @@ from __future__ import annotations
 from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator, Request
 from polystore.migration.fleet import Fleet
+from polystore.migration.preflight.report import Report
+from polystore.migration.preflight.scan import Scan
 from polystore.migration.progress import Summary
 from polystore.migration.stages import Setting, Stage
 from polystore.migration.verify import Verified, Verifier
@@ -36,8 +38,14 @@ class Operator:
         self.member = member or fleet.member("operator")
         self.coordinator = Coordinator(self.member.group, patience=patience)
 
+    def preflight(self, page: int = 3) -> Report:
+        """Look at the source."""
+        scan = Scan(self.member.group, page=page, parallel=2)
+        return self.fleet.do(self.member, self.coordinator.preflight(REQUEST, scan))
+
     def start(self) -> Setting:
-        """Begin a run."""
+        """Begin a run, after a look at the source."""
+        self.preflight()
         return self.fleet.do(self.member, self.coordinator.start(REQUEST))
 
     def advance(self) -> Setting:

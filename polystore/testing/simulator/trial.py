@@ -14,6 +14,7 @@ from polystore.errors import PolystoreError
 from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator
 from polystore.migration.fleet import Fleet
+from polystore.migration.preflight.scan import Scan
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage
 from polystore.migration.verify import Verified, Verifier
 from polystore.testing.simulator.choices import Choices
@@ -209,6 +210,7 @@ class Trial:
         self.did.append(f"{stage.value}:{setting.moved}")
         match stage:
             case Stage.SOURCE_ONLY:
+                await coordinator.preflight(REQUEST, Scan(operator.group, page=3, parallel=2))
                 await coordinator.start(REQUEST)
             case Stage.DUAL_WRITE if below(5):
                 if not self._careless():
