@@ -14,12 +14,14 @@ import attrs
 from polystore.capabilities import EmptyIndexed
 from polystore.driver import Stored, Write
 from polystore.driver.ordering import SCALARS
+from polystore.driver.policies import unfit
 from polystore.driver.side import Side
 from polystore.errors import InvalidRequest
 from polystore.migration.group import OpenGroup
 from polystore.migration.preflight.costs import Usage
 from polystore.migration.preflight.findings import Cases, Cause, Findings, Kind
 from polystore.migration.stages import SOURCE, TARGET
+from polystore.route.checks import UNFIT
 from polystore.schema import Collection, Index
 from polystore.values import Fields, Key, checked_fields
 
@@ -27,7 +29,6 @@ WRITE_ID = "0123456789abcdef.0123456789"
 """As long as a write id gets: 64 random bits, and a counter up to 2^40."""
 
 MIXED = "indexes.mixed"
-EMPTY = "indexes.empty"
 VALUES = "values"
 
 
@@ -118,11 +119,13 @@ class Look:
         tally = Tally()
         for stored in records:
             if stored.fields is not None:
-                self._record(tally, stored.key, stored.fields)
+                self._record(tally, stored.key, stored.fields, stored.expires)
         return tally
 
-    def _record(self, tally: Tally, key: Key, fields: Fields) -> None:
-        write = Write(self._collection, key, fields, write_id=WRITE_ID, stamp=self._stamp)
+    def _record(self, tally: Tally, key: Key, fields: Fields, expires: int | None) -> None:
+        write = Write(
+            self._collection, key, fields, write_id=WRITE_ID, stamp=self._stamp, expires=expires
+        )
         tally.findings.violated(key, self._bound.violations(write))
         try:
             checked_fields(fields)
@@ -145,23 +148,23 @@ Note = tuple[Cause, str, Callable[[Fields], bool]]
 
 def notes_of(source: Side, target: Side, collection: Collection) -> Iterable[Note]:
     """What the target takes in another way than the source, each with how to tell a record."""
-    rule = target.capabilities(collection).indexes.empty
-    if rule in _EMPTY and rule is not source.capabilities(collection).indexes.empty:
-        kind, says = _EMPTY[rule]
-        for name in dict.fromkeys(field for i in collection.indexes for field in i.fields):
-            cause = Cause(kind, EMPTY, target.driver.name, name)
-            text = f"an empty or null value in the indexed field {name!r} {says}"
-            yield cause, text, _empty(name)
+    before = source.capabilities(collection).indexes.empty
+    after = target.capabilities(collection).indexes.empty
+    for index in collection.indexes:
+        rule = after.get(index.name)
+        if rule in _UNFIT and rule is not before.get(index.name):
+            says = f"an empty, null or other-typed value in the index {index.name!r} {_UNFIT[rule]}"
+            yield Cause(Kind.TRANSLATE, UNFIT, target.driver.name, index.name), says, _unfit(index)
 
 
-_EMPTY = {
-    EmptyIndexed.ENCODED: (Kind.TRANSLATE, "is indexed through an encoded copy"),
-    EmptyIndexed.OMITTED: (Kind.REORDER, "is left out of the index: queries do not find it"),
+_UNFIT = {
+    EmptyIndexed.ENCODED: "is indexed through an encoded copy",
+    EmptyIndexed.OMITTED: "is left out of it: its queries do not find these records",
 }
 
 
-def _empty(name: str) -> Callable[[Fields], bool]:
-    return lambda fields: fields.get(name, name) in (None, "", b"")
+def _unfit(index: Index) -> Callable[[Fields], bool]:
+    return lambda fields: unfit(index, fields) is not None and in_index(index, fields)
 
 
 def in_index(index: Index, fields: Fields) -> bool:

@@ -21,6 +21,10 @@ SETTLES: Mapping[str, str] = {
     "keys.int_max": "give these records smaller keys",
     "keys.reserved": "give these records keys of another form",
     "indexes.value": "shorten these values, or leave the index out of [collections.{collection}]",
+    "indexes.empty": (
+        'give the index named a policy in [collections.{collection}.{driver}.policy]: "encode", or '
+        '"omit" to leave these records out of it'
+    ),
     "transactions.items": (
         "write fewer records in one transaction: while two databases are in play one of them is "
         "polystore's own"
