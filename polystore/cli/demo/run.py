@@ -184,7 +184,7 @@ class Demo:
         def dial(percent: float) -> Callable[[], Setting]:
             return lambda: self._runner.run(coordinator.dial(percent, request))
 
-        to("source-only")
+        to("source-only", go(coordinator.preflight))
         to("prepare", go(coordinator.start), go(coordinator.advance))
         to("dual-write", go(coordinator.advance), lambda: self._backfill(config, group))
         to("dual-read", go(coordinator.advance), lambda: self._verify(config))
