@@ -86,7 +86,7 @@ class PlainRoute:
 
     def at(self, side: Side) -> PlainRoute:
         """The same route for calls that pass another way to the database."""
-        return PlainRoute(side, self.ids, self.before_write, self.observed)
+        return PlainRoute(side, self.ids, self.before_write, self.observer)
 
     async def read(
         self, bound: Bound, keys: Sequence[Key], consistency: Consistency, timeout: float

@@ -71,7 +71,7 @@ def test_a_finding_says_what_to_do_and_holds_prepare_back(
     assert (done.code, REJECTED in done.err) == (1, True)
     assert f"refused: {REJECTED}: 12 cases" in done.out
     assert "    keys: ('c1', " in done.out
-    assert "to settle it: give the index named a policy in [collections.cities.sqlite.p" in done.out
+    assert "to settle it: in [collections.cities.sqlite.policy] give the index" in done.out
     (finding,) = preflight(created, "--json", "--no-scan").data["collections"]["cities"]["findings"]
     assert (finding["cases"], finding["live"], finding["settled"]) == (12, 0, False)
     assert len(finding["examples"]) == 10

@@ -14,8 +14,8 @@ from polystore.capabilities import (
     Transactions,
     Values,
 )
-from polystore.kinds import KINDS
 from polystore.driver import Tariff
+from polystore.kinds import KINDS
 from polystore.values import INT_MIN
 from polystore_datastore.codec import INDEXED_BYTES
 from polystore_datastore.entities import TEXT_BYTES

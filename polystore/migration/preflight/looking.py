@@ -17,6 +17,7 @@ from polystore.driver.ordering import SCALARS
 from polystore.driver.policies import unfit
 from polystore.driver.side import Side
 from polystore.errors import InvalidRequest
+from polystore.kinds import kinds_in
 from polystore.migration.group import OpenGroup
 from polystore.migration.preflight.costs import Usage
 from polystore.migration.preflight.findings import Cases, Cause, Findings, Kind
@@ -29,6 +30,7 @@ WRITE_ID = "0123456789abcdef.0123456789"
 """As long as a write id gets: 64 random bits, and a counter up to 2^40."""
 
 MIXED = "indexes.mixed"
+NATIVE = "values.native"
 VALUES = "values"
 
 
@@ -112,6 +114,9 @@ class Look:
             (name, side.driver.tariff(collection), side.driver.measure)
             for name, side in group.sides.items()
         ]
+        self._target = group.sides[TARGET].driver.name
+        native = [side.capabilities(collection).values.native for side in group.sides.values()]
+        self._translated = native[0] - native[1]
         self._notes = tuple(notes_of(group.sides[SOURCE], group.sides[TARGET], collection))
 
     def at(self, records: Iterable[Stored]) -> Tally:
@@ -141,6 +146,9 @@ class Look:
         for cause, says, holds in self._notes:
             if holds(fields):
                 tally.findings.of(cause).add(key, says)
+        for kind in self._translated.intersection(kinds_in(fields)):
+            cause = Cause(Kind.TRANSLATE, NATIVE, self._target, kind)
+            tally.findings.of(cause).add(key, f"{kind}: polystore gives it a form of its own")
 
 
 Note = tuple[Cause, str, Callable[[Fields], bool]]

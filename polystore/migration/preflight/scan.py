@@ -41,21 +41,21 @@ PAGE = 500
 _STAGES = (Stage.SOURCE_ONLY, Stage.ARMED, Stage.PREPARE, Stage.DUAL_WRITE)
 
 
-class Pace:
+class Rate:
     """Holds several tasks together to so many records a second."""
 
     def __init__(self, rate: float | None) -> None:
-        self._rate = rate
+        self._most = rate
         self._due = float("-inf")
         self._lock = threading.Lock()
 
     async def took(self, records: int) -> None:
         """Wait until so many more records may have been taken."""
-        if self._rate is None:
+        if self._most is None:
             return
         now = await Now()
         with self._lock:
-            self._due = max(self._due, now) + records / self._rate
+            self._due = max(self._due, now) + records / self._most
             wait = self._due - now
         await Sleep(wait)
 
@@ -89,7 +89,7 @@ class Scan:
         self.group = group
         self._parallel = parallel
         self._page = page
-        self._pace = Pace(rate)
+        self._rate = Rate(rate)
         self._fresh = fresh
         self._progress = progress
         self._running = running
@@ -169,13 +169,14 @@ class Scan:
 
     async def _page_of(self, collection: Collection, look: Look, part: Part) -> Part:
         """Look at the next page of a segment."""
-        source, segment = self.group.sides[SOURCE], Segment(part.index, part.count)
+        source = self.group.sides[SOURCE].background()
+        segment = Segment(part.index, part.count)
         page = await patiently(partial(source.scan, collection, segment, part.cursor, self._page))
         tally = Tally()
         tally.join(part.tally)
         tally.join(look.at(page.records))
         self._progress(collection.name, len(page.records))
-        await self._pace.took(len(page.records))
+        await self._rate.took(len(page.records))
         return attrs.evolve(
             part,
             cursor=page.cursor,
