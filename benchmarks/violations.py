@@ -145,8 +145,23 @@ def seeded(source: str, target: str) -> Seeded:
         )
 
 
-def alarms(source: str, target: str, cities: int) -> tuple[int, list[str]]:
-    """How many records of the demo's data were looked at, and what was wrongly refused."""
+@attrs.frozen
+class Alarms:
+    """What was said of clean data.
+
+    Attributes:
+        looked: how many records were looked at.
+        refused: findings of something refused: false alarms.
+        notes: findings of something translated or ordered otherwise.
+    """
+
+    looked: int
+    refused: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def alarms(source: str, target: str, cities: int) -> Alarms:
+    """What is said of the demo's data, with so many cities."""
     shapes = {
         name: {
             "key": shape["key"],
@@ -160,14 +175,14 @@ def alarms(source: str, target: str, cities: int) -> tuple[int, list[str]]:
         for name, records in load(cities).records().items():
             _plant(group, name, records)
         report = _looked(store)
-        refused = [
-            finding.name
-            for looked in report.looked
-            for finding in looked.findings
-            if finding.cause.kind is Kind.REFUSE
-        ]
+        found = [finding for looked in report.looked for finding in looked.findings]
+        refused = tuple(f.name for f in found if f.cause.kind is Kind.REFUSE)
         assert report.clean is not bool(refused)
-        return sum(looked.scanned for looked in report.looked), refused
+        return Alarms(
+            sum(looked.scanned for looked in report.looked),
+            refused,
+            tuple(f.name for f in found if f.cause.kind is not Kind.REFUSE),
+        )
 
 
 # -- the parts -------------------------------------------------------------------------------
