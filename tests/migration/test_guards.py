@@ -225,7 +225,7 @@ GUARDS = {
         plan=attrs.evolve(COPY, careless=60.0),
     ),
     "barrier": Guard(removed=lambda: [(fleet.Fleet, "barrier", _zero)]),
-    "recheck": Guard(seed=36, removed=lambda: [(repair, "_unmoved", lambda *_: True)]),
+    "recheck": Guard(seed=114, removed=lambda: [(repair, "_unmoved", lambda *_: True)]),
     "recovery converges": Guard(removed=lambda: [(recovery, "_bring", _zero)], plan=SPARSE),
     "plain calls without an answer": Guard(
         removed=lambda: [(route.MigratingRoute, "_answered", _unremembered)],

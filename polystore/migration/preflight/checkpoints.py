@@ -45,6 +45,7 @@ def basis_of(group: OpenGroup, collection: Collection) -> str:
     declared = [
         [(field.name, field.type.__name__) for field in collection.key],
         collection.partition,
+        collection.oversized.value,
         [attrs.asdict(index) for index in collection.indexes],
         places,
     ]

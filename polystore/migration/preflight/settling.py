@@ -8,6 +8,10 @@ from polystore.capabilities import ADVICE
 from polystore.migration.preflight.findings import Cause
 
 LINES: Mapping[str, str] = {
+    "records.size": (
+        'in [collections.{collection}] say oversized = "compress", if these records shrink enough; '
+        "or keep their large values elsewhere"
+    ),
     "keys.int_min": (
         "leave `path` out of [collections.{collection}.{driver}]: the key is then one text"
     ),
