@@ -61,7 +61,7 @@ def test_a_clean_source_is_exit_code_0_and_shows_what_it_will_cost(created: Path
     assert [s["stage"] for s in cities["stages"]][:2] == ["source-only", "prepare"]
 
 
-@pytest.mark.rule("CLI-1", "CLI-2", "CLI-3", "PRE-2", "PRE-5", "PRE-6", "GATE-7")
+@pytest.mark.rule("CLI-1", "CLI-2", "CLI-3", "PRE-2", "PRE-5", "PRE-6", "GATE-8")
 def test_a_finding_says_what_to_do_and_holds_prepare_back(
     migrate: Polystore, created: Path
 ) -> None:

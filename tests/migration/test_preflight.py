@@ -137,7 +137,7 @@ def test_a_scan_keeps_to_its_rate_however_many_segments_it_reads_at_once() -> No
         assert 6.0 <= seconds <= 7.0
 
 
-@pytest.mark.rule("PRE-5", "GATE-7")
+@pytest.mark.rule("PRE-5", "GATE-8")
 def test_prepare_needs_a_preflight_of_this_run() -> None:
     with Scene(Stage.ARMED) as scene:
         scene.operator.advance()
@@ -150,7 +150,7 @@ def test_prepare_needs_a_preflight_of_this_run() -> None:
         scene.operator.advance()
 
 
-@pytest.mark.rule("PRE-5", "GATE-7", "GATE-1")
+@pytest.mark.rule("PRE-5", "GATE-8", "GATE-1")
 def test_findings_are_settled_or_signed_off_before_prepare() -> None:
     with scene_with_small_target() as (scene, operator):
         operator.start()
