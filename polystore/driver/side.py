@@ -38,6 +38,9 @@ T = TypeVar("T")
 Promised: TypeAlias = Callable[[Driver, Collection], Capabilities]
 """What a driver promises for a collection, lowered by the plugins that know its endpoint."""
 
+Measure: TypeAlias = Callable[[Write], Sizes]
+"""What a put would take as it would be stored."""
+
 
 def declared(driver: Driver, collection: Collection) -> Capabilities:
     """What a driver promises by itself: where no plugin is to be asked."""
@@ -48,12 +51,20 @@ class Paces(Protocol):
     """What the calls of a side pass on their way, where it is limited."""
 
     def sent(
-        self, call: Call[T], operations: int, writes: Sequence[Write], read: Collection | None
+        self,
+        call: Call[T],
+        measure: Measure,
+        operations: int,
+        writes: Sequence[Write],
+        read: Collection | None,
     ) -> Awaitable[T]:
         """The call, sent when it is its turn; what it writes, and which collection it reads."""
 
     def background(self) -> Self:
         """The same for copying and comparing, which take what others leave."""
+
+    def portion(self, most: int) -> int:
+        """How many records one call of copying should bring, of ``most`` at most."""
 
 
 class Side:
@@ -110,6 +121,10 @@ class Side:
         """What a put would take as it would be stored. No call."""
         return self.calls.measure(write)
 
+    def portion(self, most: int) -> int:
+        """How many records one call of copying should bring, of ``most`` at most."""
+        return most if self.pace is None else self.pace.portion(most)
+
     def read(
         self,
         collection: Collection,
@@ -119,13 +134,13 @@ class Side:
         """Ask for records by key."""
         driver, pace = self.driver, self.pace
         call = Call(self.name, driver, self.calls.read, (collection, keys, consistency))
-        return call if pace is None else pace.sent(call, len(keys), (), collection)
+        return call if pace is None else pace.sent(call, self.measure, len(keys), (), collection)
 
     def write(self, write: Write) -> Awaitable[Written | Refused]:
         """Ask for one write."""
         driver, pace = self.driver, self.pace
         call = Call(self.name, driver, self.calls.write, (write,))
-        return call if pace is None else pace.sent(call, 1, (write,), None)
+        return call if pace is None else pace.sent(call, self.measure, 1, (write,), None)
 
     def write_many(
         self, writes: Sequence[Write]
@@ -133,7 +148,7 @@ class Side:
         """Ask for several writes that need not be one."""
         driver, pace = self.driver, self.pace
         call = Call(self.name, driver, self.calls.write_many, (writes,))
-        return call if pace is None else pace.sent(call, len(writes), writes, None)
+        return call if pace is None else pace.sent(call, self.measure, len(writes), writes, None)
 
     def commit(
         self, writes: Sequence[Write], checks: Sequence[Check] = ()
@@ -141,7 +156,11 @@ class Side:
         """Ask for several writes and checks as one."""
         driver, pace = self.driver, self.pace
         call = Call(self.name, driver, self.calls.commit, (writes, checks))
-        return call if pace is None else pace.sent(call, len(writes) + len(checks), writes, None)
+        return (
+            call
+            if pace is None
+            else pace.sent(call, self.measure, len(writes) + len(checks), writes, None)
+        )
 
     def query(
         self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
@@ -149,7 +168,7 @@ class Side:
         """Ask for a page of a query."""
         driver, pace = self.driver, self.pace
         call = Call(self.name, driver, self.calls.query, (collection, plan, after, limit))
-        return call if pace is None else pace.sent(call, 1, (), collection)
+        return call if pace is None else pace.sent(call, self.measure, 1, (), collection)
 
     def describe(self, collection: Collection) -> Call[Description]:
         """Ask what is really there."""
@@ -165,7 +184,7 @@ class Side:
         """Ask for a page of a scan."""
         driver, pace = self.driver, self.pace
         call = Call(self.name, driver, self.calls.scan, (collection, segment, cursor, limit))
-        return call if pace is None else pace.sent(call, 1, (), collection)
+        return call if pace is None else pace.sent(call, self.measure, 1, (), collection)
 
 
 async def read_one(

@@ -7,15 +7,17 @@ only repeat what does no harm [M: BF_BLIND, BF_IFABSENT].
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 import attrs
 
-from polystore.driver import Refused, Segment, Stored, Unprocessed, Write
+from polystore.capacity import Capacity
+from polystore.driver import Refused, ScanPage, Segment, Stored, Unprocessed, Write
 from polystore.driver.side import Side
-from polystore.effects import Both, Sleep, Uniform
+from polystore.effects import Both, Now, Sleep, Uniform
 from polystore.errors import (
     Contention,
     InvalidRequest,
@@ -30,6 +32,7 @@ from polystore.migration.member import Member
 from polystore.migration.mirror import check_refusal, mirror_write
 from polystore.migration.progress import SegmentProgress, Summary, copy_summary, segments
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
+from polystore.pacing.limiter import ASKED
 from polystore.schema import Collection
 from polystore.values import Fields
 
@@ -50,6 +53,8 @@ class Copier:
         progress: told of each confirmed page.
         begun: told of each page before it is sent to the target.
         running: asked before each page; ``False`` stops the copy where it is.
+        rate: records a second that are brought to the target, by all segments together; ``None``:
+            what the control record says, or else the configuration.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Copier:
         progress: Callable[[SegmentProgress], None] = lambda _: None,
         begun: Callable[[SegmentProgress], None] = lambda _: None,
         running: Callable[[], bool] = lambda: True,
+        rate: float | None = None,
     ) -> None:
         if parallel < 1 or page < 1:
             raise InvalidRequest("a copy needs at least one segment, and a record a page")
@@ -70,6 +76,8 @@ class Copier:
         self._progress = progress
         self._begun = begun
         self._running = running
+        self._rate = rate
+        self._looked = -math.inf
 
     async def run(self) -> dict[str, Summary]:
         """Copy everything that is not copied yet; the sums per collection.
@@ -82,6 +90,7 @@ class Copier:
         setting = await ledger.setting()
         if setting.stage is not Stage.DUAL_WRITE:
             raise MigrationError(f"the copy runs in dual-write; the stage is {setting.stage.value}")
+        await self._heed()
         late = await self._late(setting)
         if late:
             raise MigrationError(f"{len(late)} members have not acknowledged dual-write yet")
@@ -120,12 +129,12 @@ class Copier:
     async def _segment(
         self, setting: Setting, collection: Collection, part: SegmentProgress
     ) -> None:
-        source, target = self.group.sides[SOURCE], self.group.sides[TARGET]
+        source = self.group.sides[SOURCE].background()
+        target = self.group.sides[TARGET].background()
         segment = Segment(part.index, part.count)
         while not part.done and self._running():
-            page = await patiently(
-                partial(source.scan, collection, segment, part.cursor, self._page)
-            )
+            await self._heed()
+            page = await self._scanned(source, collection, segment, part.cursor)
             self._begun(part)
             written, newer, rejected = await self._copied(setting, collection, target, page.records)
             part = attrs.evolve(
@@ -140,6 +149,32 @@ class Copier:
             )
             await self._checkpoint(setting, part)
             self._progress(part)
+
+    async def _scanned(
+        self, source: Side, collection: Collection, segment: Segment, cursor: str | None
+    ) -> ScanPage:
+        """The next page, in small portions where the source is limited."""
+        found: list[Stored] = []
+        while True:
+            most = self._page - len(found)
+            portion = source.portion(most)
+            page = await patiently(partial(source.scan, collection, segment, cursor, portion))
+            if portion == most and not found:
+                return page
+            found += page.records
+            cursor = page.cursor
+            if cursor is None or len(found) >= self._page:
+                return ScanPage(found, cursor)
+
+    async def _heed(self) -> None:
+        """Look at the rates in the control record, once in a while: this process is no member."""
+        now = await Now()
+        if now - self._looked < self.group.config.poll:
+            return
+        self._looked = now
+        self.group.heed((await self.group.ledger.setting()).load)
+        if self._rate is not None:
+            self.group.copying.change(Capacity(rate=self._rate))
 
     async def _checkpoint(self, setting: Setting, part: SegmentProgress) -> None:
         """Keep how far a segment is, unless another copier is further."""
@@ -191,10 +226,15 @@ class Copier:
         """Send writes once: how many were written, and which have to be sent again."""
         limit = target.capabilities(writes[0].collection).batches.write_items if writes else None
         size = limit.most if limit else max(len(writes), 1)
-        written = 0
+        written = start = 0
         again: list[Write] = []
-        for start in range(0, len(writes), size):
-            batch = writes[start : start + size]
+        while start < len(writes):
+            await self._heed()
+            portion = self.group.copying.portion(target.portion(size))
+            batch = writes[start : start + portion]
+            start += portion
+            if self.group.copying.active:
+                await self.group.copying.take(ASKED, (len(batch), 0.0), math.inf)
             try:
                 outcomes = await target.write_many(batch)
             except (OutcomeUnknown, Unavailable, Contention):

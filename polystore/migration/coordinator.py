@@ -17,6 +17,7 @@ from polystore.migration.clean import Swept, sweep
 from polystore.migration.fleet import Fleet, named
 from polystore.migration.gates import FIRST_TURN, INTO, Check, Gate, Situation, looked_at
 from polystore.migration.group import OpenGroup
+from polystore.migration.load import Load
 from polystore.migration.member import Member
 from polystore.migration.preflight.checkpoints import run_of
 from polystore.migration.preflight.observed import forget
@@ -141,6 +142,26 @@ class Coordinator:
             setting = await self._turn(setting, goal)
             self._told(setting)
         await self.fleet.tell(setting, fast=False)
+        return setting
+
+    async def set_load(
+        self, change: Callable[[Load], Load], what: str, request: Request
+    ) -> Setting:
+        """Change rates or policies; every member works by them from its next look on.
+
+        Args:
+            change: what the new ones are; called again where somebody else was quicker.
+            what: the change in words, for the history.
+
+        Raises:
+            InvalidRequest: what ``change`` raises; nothing was changed.
+        """
+        setting = await self.group.ledger.change_setting(
+            lambda now: attrs.evolve(now, load=change(now.load))
+        )
+        await self.group.ledger.record(setting, what, request.who, request.why)
+        await self.fleet.tell(setting)
+        self.group.heed(setting.load)
         return setting
 
     async def gates(self, request: Request, *, dial: bool = False) -> list[Gate]:

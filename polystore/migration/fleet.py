@@ -41,7 +41,7 @@ class Fleet:
         return [member for member in members if member.state != RECOVERED]
 
     async def tell(self, setting: Setting, *, fast: bool | None = None) -> None:
-        """Copy the newest epoch and barrier into each member's record, where it will look.
+        """Copy what is new into each member's record, where it will look.
 
         Args:
             fast: whether to poll quickly from now on; ``None`` leaves that as it is.
@@ -145,6 +145,7 @@ def _told(setting: Setting, fast: bool | None) -> Callable[[Fields | None], Fiel
             "announced": max(_int(fields, "announced"), setting.epoch),
             "asked": max(_int(fields, "asked"), setting.barrier),
             "fast": fields["fast"] if fast is None else fast,
+            "load": setting.load.to_fields(),
         }
         return None if new == fields else new
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import attrs
 
+from polystore.capacity import Capacity
 from polystore.config import Group
 from polystore.driver import Driver
 from polystore.driver.side import Promised, Side
@@ -14,6 +15,7 @@ from polystore.effects import Signal
 from polystore.errors import ConfigError
 from polystore.identity import WriteIds
 from polystore.migration.ledger import Ledger
+from polystore.migration.load import Load
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, bucket_of
 from polystore.observe import Counters
 from polystore.pacing.limiter import Limiter
@@ -54,6 +56,8 @@ class OpenGroup:
     Attributes:
         counters: what happened to this group in this process.
         limiters: the limits of each side.
+        copying: the limit of a copy that this process makes.
+        load: the rates and policies that this process was told of.
     """
 
     def __init__(
@@ -70,11 +74,15 @@ class OpenGroup:
         self.config = config
         self.collections = MappingProxyType(dict(collections))
         self.counters = Counters()
+        self.load = Load()
         self.limiters = MappingProxyType(
             {
                 name: Limiter(name, signal, self.counters.add, config.capacity.get(name))
                 for name in (SOURCE, TARGET)
             }
+        )
+        self.copying = Limiter(
+            "copy", signal, self.counters.add, Capacity(rate=config.backfill_rate)
         )
         self.sides = MappingProxyType(
             {
@@ -110,7 +118,17 @@ class OpenGroup:
 
     def overload(self, collection: Collection) -> str:
         """What becomes of an operation where a side is at its capacity."""
-        return collection.overload
+        return self.load.policy(collection.name, collection.overload)
+
+    def heed(self, load: Load) -> None:
+        """Rates and policies from now on."""
+        if load == self.load:
+            return
+        self.load = load
+        for name, limiter in self.limiters.items():
+            configured = self.config.capacity.get(name, Capacity())
+            limiter.change(load.capacity(name, configured))
+        self.copying.change(Capacity(rate=load.backfill(self.config.backfill_rate)))
 
     def bucket(self, key: Key) -> int:
         """The bucket of a key."""

@@ -11,6 +11,7 @@ from polystore.driver.side import Side
 from polystore.effects import Signal
 from polystore.migration.home import Fenced
 from polystore.migration.ledger import SLOTS, Ledger
+from polystore.migration.load import Load
 from polystore.migration.slots import Pool, Slot, slot_fields
 from polystore.migration.stages import SOURCE, TARGET, Setting
 from polystore.values import Fields
@@ -33,6 +34,7 @@ class Member:
         beat: grows with each refresh of its lease.
         slots: how many slots it may have used, per side.
         fast: whether it is asked to poll quickly.
+        load: the rates and policies that it was told of.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Member:
     beat: int
     slots: Mapping[str, int]
     fast: bool
+    load: Load
 
     @classmethod
     def of(cls, stored: Stored) -> Member:
@@ -68,6 +71,7 @@ class Member:
             beat=number("beat"),
             slots={SOURCE: number("slots_source"), TARGET: number("slots_target")},
             fast=bool(fields["fast"]),
+            load=Load.from_fields(fields["load"]),
         )
 
 
@@ -83,6 +87,7 @@ def first_record(setting: Setting, about: Fields) -> Fields:
         "slots_source": 0,
         "slots_target": 0,
         "fast": False,
+        "load": setting.load.to_fields(),
         **about,
     }
 

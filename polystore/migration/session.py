@@ -103,6 +103,7 @@ class Session:
                 continue  # an id that was used before
             incarnation = Incarnation(id_, record, setting, self.signal)
             incarnation.lease_until = sent + self.group.config.lease
+            self.group.heed(setting.load)
             try:
                 await self._prepare(incarnation, setting)
                 await self._catch_up(incarnation)
@@ -264,6 +265,7 @@ class Session:
             self.lost(incarnation)
             return 0.0
         member = Member.of(stored)
+        self.group.heed(member.load)
         try:
             if member.announced > incarnation.setting.epoch:
                 await self.acknowledge(incarnation, await self.group.ledger.setting())

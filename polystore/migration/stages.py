@@ -14,6 +14,7 @@ import attrs
 
 from polystore.driver.keycodec import encode_key
 from polystore.errors import IllegalEdge
+from polystore.migration.load import Load
 from polystore.values import Fields, Key
 
 BUCKETS = 256
@@ -73,6 +74,7 @@ class Setting:
         copied: epoch in which the copy that counts began; 0 for none.
         turned: epoch of the last change of a home; 0 for none.
         verified: epoch of the last complete verification without open differences; 0 for none.
+        load: rates and policies; they change without an epoch.
     """
 
     run: int = 0
@@ -86,6 +88,7 @@ class Setting:
     copied: int = 0
     turned: int = 0
     verified: int = 0
+    load: Load = attrs.field(factory=Load)
 
     def home(self, bucket: int) -> str:
         """Name of the side that decides for the keys of a bucket (while frozen: decided last)."""
@@ -112,7 +115,7 @@ class Setting:
             "run": self.run, "epoch": self.epoch, "stage": self.stage.value,
             "moved": self.moved, "frozen_from": lo, "frozen_to": hi, "barrier": self.barrier,
             "shadow": self.shadow, "observe": self.observe, "copied": self.copied,
-            "turned": self.turned, "verified": self.verified,
+            "turned": self.turned, "verified": self.verified, "load": self.load.to_fields(),
         }  # fmt: skip
 
     @classmethod
@@ -130,6 +133,7 @@ class Setting:
             moved=number("moved"), frozen=(lo, hi) if hi > lo else None,
             barrier=number("barrier"), shadow=number("shadow"), observe=bool(fields["observe"]),
             copied=number("copied"), turned=number("turned"), verified=number("verified"),
+            load=Load.from_fields(fields["load"]),
         )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -11,8 +13,10 @@ from polystore.migration.coordinator import Coordinator, Request
 from polystore.migration.fleet import Fleet, place
 from polystore.migration.gates import Gate
 from polystore.migration.group import OpenGroup
+from polystore.migration.member import Member
 from polystore.migration.progress import Summary, copy_summary
 from polystore.migration.stages import Setting
+from polystore.observe.counters import SHOWN
 
 
 @attrs.frozen
@@ -23,6 +27,7 @@ class Status:
     setting: Setting
     members: list[dict[str, Any]]
     copied: dict[str, Summary]
+    counts: dict[str, int]
     gates: list[Gate]
 
     def data(self) -> dict[str, Any]:
@@ -32,6 +37,7 @@ class Status:
             "setting": {**self.setting.to_fields(), "dial": self.setting.dial()},
             "members": self.members,
             "copied": {name: attrs.asdict(s) for name, s in self.copied.items()},
+            "counts": self.counts,
             "gates": [attrs.asdict(gate) for gate in self.gates],
         }
 
@@ -39,6 +45,7 @@ class Status:
 async def status_of(group: OpenGroup) -> Status:
     """Read everything; changes nothing."""
     setting = await group.ledger.setting()
+    fleet = await Fleet(group).members()
     members = [
         {
             "id": member.id,
@@ -47,7 +54,7 @@ async def status_of(group: OpenGroup) -> Status:
             "barrier": member.barrier,
             "where": place(member),
         }
-        for member in await Fleet(group).members()
+        for member in fleet
     ]
     copied = {}
     if setting.copied:
@@ -57,4 +64,14 @@ async def status_of(group: OpenGroup) -> Status:
         gates = await Coordinator(group).gates(Request("", ""))
     except IllegalEdge:
         gates = []
-    return Status(group.config.name, setting, members, copied, gates)
+    return Status(group.config.name, setting, members, copied, counts_of(fleet), gates)
+
+
+def counts_of(members: Sequence[Member]) -> dict[str, int]:
+    """What the members there are have counted so far, as of their last beat, added up."""
+    found: Counter[str] = Counter()
+    for member in members:
+        for name, value in (member.stored.fields or {}).items():
+            if name.partition(":")[0] in SHOWN and type(value) is int:
+                found[name] += value
+    return dict(sorted(found.items()))

@@ -153,11 +153,12 @@ class Verifier:
         met: Callable[[_Walk, list[Stored]], Procedure[None]],
     ) -> None:
         """Walk one segment of one side, handing each page on."""
-        side = self.group.sides[name]
+        side = self.group.sides[name].background()
         segment = Segment(index, self._parallel)
         cursor: str | None = None
         while True:
-            page = await patiently(partial(side.scan, walk.collection, segment, cursor, PAGE))
+            portion = side.portion(PAGE)
+            page = await patiently(partial(side.scan, walk.collection, segment, cursor, portion))
             records = list({stored.key: stored for stored in page.records}.values())
             walk.found.walked[name] += len(records)
             await met(walk, records)
@@ -180,9 +181,12 @@ class Verifier:
 
     async def _looked_up(self, walk: _Walk, name: str, records: list[Stored]) -> None:
         side = self.group.sides[name]
-        theirs = await read_all(
-            self.group.other(side), walk.collection, [stored.key for stored in records]
-        )
+        other = self.group.other(side).background()
+        keys = [stored.key for stored in records]
+        theirs: list[Stored | None] = []
+        while len(theirs) < len(keys):
+            portion = keys[len(theirs) : len(theirs) + other.portion(len(keys))]
+            theirs += await read_all(other, walk.collection, portion)
         for mine, their in zip(records, theirs, strict=True):
             at_home = self.group.home(walk.setting, mine.key) is side
             pair = (mine, their) if at_home else (their, mine)

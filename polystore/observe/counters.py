@@ -35,6 +35,11 @@ LATE = "late"
 THROTTLED = "throttled"
 """Calls of which the database itself asked for fewer; with ``:`` and the name of the side."""
 
+SHOWN = frozenset(
+    {ACKNOWLEDGED, MIRRORED, PENDING, QUEUED, DECLINED, WAITED, LATE, THROTTLED, WOULD_REFUSE}
+)
+"""What the status of a group adds up over its members."""
+
 
 class Counters:
     """Named ints of one process that only grow; any thread may add."""

@@ -17,7 +17,7 @@ from polystore.capacity import Capacity
 from polystore.effects import Changed, Now, Signal, Sleep
 from polystore.errors import Declined
 from polystore.observe.counters import DECLINED, LATE, THROTTLED, WAITED
-from polystore.pacing.allowance import Allowance
+from polystore.pacing.allowance import BURST_SECONDS, Allowance
 from polystore.pacing.backoff import BackOff
 
 BEGUN, ASKED, BACKGROUND = 0, 1, 2
@@ -85,6 +85,11 @@ class Limiter:
         """Operations a second that are let through just now; infinite without a limit."""
         with self._signal:
             return self._backoff.rate_at(now)
+
+    def portion(self, most: int) -> int:
+        """Half of what may be done at once, of ``most`` at most: others get in between."""
+        rate = self.capacity.rate
+        return most if rate is None else max(1, min(most, int(rate * BURST_SECONDS / 2)))
 
     # -- rates --------------------------------------------------------------------------------
 

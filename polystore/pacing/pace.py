@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from polystore.driver.contract import (
     ANYTHING,
-    Driver,
     QueryPage,
     ReadReply,
     ScanPage,
@@ -17,6 +16,7 @@ from polystore.driver.contract import (
     Unprocessed,
     Write,
 )
+from polystore.driver.side import Measure
 from polystore.effects import Call, Now
 from polystore.errors import Throttled
 from polystore.pacing.limiter import BACKGROUND, BEGUN, Limiter, Prepaid
@@ -57,28 +57,41 @@ class Pace:
         """The same for copying and comparing, which take what others leave."""
         return Pace(self.limiter, BACKGROUND, until)
 
+    def portion(self, most: int) -> int:
+        """How many records one call of copying should bring, of ``most`` at most."""
+        return self.limiter.portion(most)
+
     def sent(
-        self, call: Call[T], operations: int, writes: Sequence[Write], read: Collection | None
+        self,
+        call: Call[T],
+        measure: Measure,
+        operations: int,
+        writes: Sequence[Write],
+        read: Collection | None,
     ) -> Awaitable[T]:
         """The call, sent when it is its turn; the call itself where nothing is limited.
 
         Args:
+            measure: tells the bytes of a record.
             operations: what it takes at least.
             writes: what it writes.
             read: the collection that it reads.
         """
         if not self.limiter.active:
             return call
-        return self._sent(call, operations, writes, read)
+        return self._sent(call, measure, operations, writes, read)
 
     async def _sent(
-        self, call: Call[T], operations: int, writes: Sequence[Write], read: Collection | None
+        self,
+        call: Call[T],
+        measure: Measure,
+        operations: int,
+        writes: Sequence[Write],
+        read: Collection | None,
     ) -> T:
         limiter = self.limiter
-        driver = call.driver
-        assert isinstance(driver, Driver)
         weighed = limiter.capacity.bytes is not None
-        size = sum(_size(driver, write) for write in writes) if weighed else 0
+        size = sum(_size(measure, write) for write in writes) if weighed else 0
         rest = limiter.spend(self._prepaid, operations)
         until = await self._patience()
         if rest or size:
@@ -87,7 +100,7 @@ class Pace:
         sent = await Now()
         permit = _Permit(limiter)
         try:
-            held = Call(call.side, driver, permit.held(call.method), call.arguments)
+            held = Call(call.side, call.driver, permit.held(call.method), call.arguments)
             reply = await held
         except Throttled:
             limiter.throttled(sent, await Now())
@@ -101,7 +114,7 @@ class Pace:
         found = _found(reply)
         extra = 0 if isinstance(reply, ReadReply) else max(len(found) - operations, 0)
         if read is not None and (extra or (weighed and found)):
-            brought = sum(_size(driver, _as_write(read, s)) for s in found) if weighed else 0
+            brought = sum(_size(measure, _as_write(read, s)) for s in found) if weighed else 0
             limiter.owe(now, extra, brought)
         return reply
 
@@ -147,9 +160,9 @@ class _Permit:
             self._limiter.leave()
 
 
-def _size(driver: Driver, write: Write) -> int:
+def _size(measure: Measure, write: Write) -> int:
     """Bytes of a record in the database's accounting; a delete has none."""
-    return 0 if write.fields is None else driver.measure(write).record
+    return 0 if write.fields is None else measure(write).record
 
 
 def _as_write(collection: Collection, stored: Stored) -> Write:
