@@ -10,6 +10,7 @@ from polystore.capabilities.wire import to_json
 from polystore.capabilities.words import describe
 from polystore.cli.compare import compare
 from polystore.cli.demo.command import demo
+from polystore.cli.load import policy, rate
 from polystore.cli.migrate import migrate
 from polystore.cli.output import Output, json_option, reported
 from polystore.cli.preflight import preflight
@@ -99,5 +100,7 @@ def purge(config: Path, names: tuple[str, ...], rate: float | None, *, as_json: 
 
 main.add_command(compare)
 main.add_command(preflight)
+migrate.add_command(rate)
+migrate.add_command(policy)
 main.add_command(migrate)
 main.add_command(demo)

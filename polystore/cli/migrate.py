@@ -19,6 +19,7 @@ from polystore.migration.backfill import PAGE, Copier
 from polystore.migration.coordinator import Coordinator, Request
 from polystore.migration.fleet import Fleet
 from polystore.migration.gates import Gate
+from polystore.migration.load import Load
 from polystore.migration.progress import SegmentProgress, Summary
 from polystore.migration.stages import Setting, Stage, next_stage, previous_stage
 from polystore.migration.status import Status, status_of
@@ -52,15 +53,22 @@ def user() -> str:
         return f"user {os.getuid()}"
 
 
-def _reasons(command: C) -> C:
-    """The options that a change of a migration asks for: who, and why."""
+def who_and_why(command: C) -> C:
+    """The options that every change of a migration asks for: who, and why."""
     for option in (
-        click.option("--override", multiple=True, metavar="GATE", help="Pass a gate that is shut."),
         click.option("--why", required=True, help="Why; it is kept in the history."),
         click.option("--who", default=user, help="Who; the user's name by default."),
     ):
         command = option(command)
     return command
+
+
+def _reasons(command: C) -> C:
+    """The options of a change that gates may be in the way of."""
+    override = click.option(
+        "--override", multiple=True, metavar="GATE", help="Pass a gate that is shut."
+    )
+    return who_and_why(override(command))
 
 
 @click.group()
@@ -91,10 +99,21 @@ def status_lines(now: Status) -> list[str]:
         for member in now.members
     ]
     lines += [f"  copy of {name}: {summary.text()}" for name, summary in now.copied.items()]
+    lines += [f"  {line}" for line in load_lines(setting.load)]
+    if now.counts:
+        lines.append("  counted: " + ", ".join(f"{k} {v}" for k, v in now.counts.items()))
     lines += [
         f"  gate {gate.name}: {'open' if gate.open else 'shut: ' + gate.says}" for gate in now.gates
     ]
     return lines
+
+
+def load_lines(load: Load) -> list[str]:
+    """What an operator has set of rates and policies, for people."""
+    return [
+        *(f"limit {name}: {f'{value:g}' if value else 'off'}" for name, value in load.limits),
+        *(f"policy {collection}: {value}" for collection, value in load.overload),
+    ]
 
 
 def stage_picture(setting: Setting) -> str:
@@ -300,6 +319,12 @@ def dial(
     show_default=True,
     help="Records between two checkpoints.",
 )
+@click.option(
+    "--rate",
+    default=None,
+    type=click.FloatRange(0, min_open=True),
+    help="Records a second, of all segments together; by default what `migrate rate` says.",
+)
 @click.option("--log", type=click.Path(path_type=Path), help="Append a line for each page begun.")
 @reported
 def backfill(
@@ -308,6 +333,7 @@ def backfill(
     *,
     parallel: int,
     page: int,
+    rate: float | None,
     log: Path | None,
     as_json: bool,
 ) -> None:
@@ -326,7 +352,9 @@ def backfill(
                 with log.open("a") as lines:
                     lines.write(f"{part.collection} {part.index} {part.pages}\n")
 
-        copier = Copier(ready.group, parallel=parallel, page=page, progress=told, begun=begun)
+        copier = Copier(
+            ready.group, parallel=parallel, page=page, progress=told, begun=begun, rate=rate
+        )
         found: dict[str, Summary] = SyncRunner().run(copier.run())
     data = {name: {**attrs.asdict(s), "done": s.done} for name, s in found.items()}
     output.result({"copied": data}, *(f"{name}: {s.text()}" for name, s in found.items()))

@@ -126,11 +126,13 @@ class Ledger:
 
     async def record(self, setting: Setting, what: str, who: str, why: str) -> None:
         """Keep in the history who did what, and why."""
-        item = f"history/{setting.epoch:010d}/{self._ids.new()}"
+        here = f"history/{setting.epoch:010d}/"
+        number = len(await self.all(here))
         fields: Fields = {
             "what": what, "who": who, "why": why, "run": setting.run, "epoch": setting.epoch,
         }  # fmt: skip
-        await self.put(item, fields, None)
+        while await self.put(f"{here}{number:06d}", fields, None) is None:
+            number += 1  # somebody else was quicker
 
     async def history(self) -> list[Fields]:
         """What was done to this group, oldest first."""
