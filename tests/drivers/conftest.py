@@ -33,6 +33,7 @@ ABOUT_WHAT_IS_STORED = (
     "test_kinds.py",
     "test_indexes.py",
     "test_partitions.py",
+    "test_policies.py",
 )
 """Long tests of what no wire has a part in; the plugin's own tests send each value over both."""
 

@@ -138,9 +138,9 @@ def of_one_type(bounds: Range) -> bool:
     return len({value_order(bound[0])[0] for bound in ends if bound is not None}) < 2
 
 
-def filled(driver: Driver, make: Make, family: str) -> Shelf:
+def filled(driver: Driver, make: Make, family: str, **declaration: Any) -> Shelf:
     """Each value three times, in partitions that are apart; two states; some not in the index."""
-    things = make(["p", "s:int"], indexes=[BY_STATE, BY_TWO, BY_THREE])
+    things = make(["p", "s:int"], indexes=[BY_STATE, BY_TWO, BY_THREE], **declaration)
     values = FAMILIES[family]
     writes: list[Write] = []
     for i, value in enumerate(values[::-1]):
@@ -159,7 +159,7 @@ def filled(driver: Driver, make: Make, family: str) -> Shelf:
     ]
     fill(driver, writes)
     records = [write.fields for write in writes if write.fields is not None]
-    ordered = family != "mixed" or driver.name not in ONE_TYPE
+    ordered = family != "mixed" or driver.name not in ONE_TYPE or bool(declaration)
     return Shelf(driver, things, records, values, ordered)
 
 

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from polystore.driver import Sizes, Stored, Write
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
-from polystore.driver.spans import index_entry
-from polystore.values import Fields, microseconds, moment_at
+from polystore.schema import Index
+from polystore.values import RESERVED, Fields, microseconds, moment_at
 from polystore_datastore.messages import Entity, Message
 from polystore_datastore.names import ESCAPE, property_name
 from polystore_datastore.placement import Place, index_property
@@ -49,7 +49,7 @@ def fill_entity(place: Place, write: Write, entity: Message) -> None:
 def _fill_fields(place: Place, write: Write, fields: Fields, properties: Message) -> None:
     put, unstored, declared = place.codec.put, place.unstored, place.indexed
     others = place.index_all and len(fields) <= MOST_INDEXED
-    is_native, ttl = place.codec.is_native, place.ttl
+    is_native, ttl, unindexed = place.codec.is_native, place.ttl, place.unindexed
     for name, value in fields.items():
         if name in unstored:
             continue
@@ -57,22 +57,31 @@ def _fill_fields(place: Place, write: Write, fields: Fields, properties: Message
             target = properties[ESCAPE + name]
         else:
             target = properties[name if name[:1] not in ("_", "") else property_name(name)]
-        put(target, value, is_native(value) if name in declared else others)
+        indexed = is_native(value) if name in declared else others and name not in unindexed
+        put(target, value, indexed)
     for property_, text in index_texts(place, write, fields):
         properties[property_].string_value = text
 
 
 def index_texts(place: Place, write: Write, fields: Fields) -> list[tuple[str, str]]:
-    """The reserved properties of a record that Datastore's own indexes cannot hold."""
-    is_native = place.codec.is_native
+    """The reserved properties of a record: its entries in the indexes that polystore makes.
+
+    Of a native index it has one where Datastore's order has no place for a value.
+    """
     texts = []
-    for index in place.collection.indexes:
-        if all(is_native(fields[name]) for name in index.fields if name in fields):
+    for kept in place.indexes:
+        if kept.native and is_native_entry(place, kept.index, fields):
             continue
-        text = index_entry(index, fields, write.key)
+        text = kept.entry(fields, write.key)
         if text is not None:
-            texts.append((index_property(index.name), text))
+            texts.append((index_property(kept.index.name), text))
     return texts
+
+
+def is_native_entry(place: Place, index: Index, fields: Fields) -> bool:
+    """Whether Datastore's own order has a place for all that a record has in an index."""
+    is_native = place.codec.is_native
+    return all(is_native(fields[name]) for name in index.fields if name in fields)
 
 
 def stored(place: Place, result: Message) -> Stored | None:
@@ -86,7 +95,7 @@ def stored(place: Place, result: Message) -> Stored | None:
     if key is None:
         return None
     properties = entity.properties
-    write_id = stamp = expires = None
+    write_id = stamp = None
     if TOMBSTONE in properties:
         if WRITE_ID in properties:
             write_id = properties[WRITE_ID].string_value
@@ -94,13 +103,13 @@ def stored(place: Place, result: Message) -> Stored | None:
             stamp = properties[STAMP].integer_value
         return Stored(key, None, result.version, write_id, stamp)
     fields = place.codec.get_map(properties)
-    if WRITE_ID in fields or STAMP in fields or EXPIRES in fields:
-        write_id, stamp = fields.pop(WRITE_ID, None), fields.pop(STAMP, None)
-        expires = fields.pop(EXPIRES, None)
+    expires = fields.get(EXPIRES)
     if place.ttl is not None:
         expires = _native_expiry(place.ttl, fields, expires)
-    for index in place.collection.indexes:
-        fields.pop(index_property(index.name), None)
+    # Entries of an index too, also of one that is declared no more.
+    kept = {name: fields.pop(name) for name in [n for n in fields if n[:4] == RESERVED]}
+    if kept:
+        write_id, stamp = kept.get(WRITE_ID), kept.get(STAMP)
     fields.update(zip(place.collection.key_names, key, strict=True))
     return Stored(key, fields, result.version, write_id, stamp, expires)
 

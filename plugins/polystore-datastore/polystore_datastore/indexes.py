@@ -1,10 +1,11 @@
 """Pages of a declared index.
 
-Two orders serve it. Records whose indexed values have a native form are in Datastore's own
-indexes; a page goes on after a position without the database's cursors: the rest of the ties
-by key, then the values beyond, field by field from the last. The few records with a value that
-has no place there (Decimal, NaN, −0.0, a reference that is no path) carry their whole entry as
-text in a reserved property; they come after the others, in the portable order.
+An index that polystore makes is one property, which holds each record's entry as text in the
+portable order. Two orders serve a native one. Records whose indexed values have a native form are
+in Datastore's own indexes; a page goes on after a position without the database's cursors: the
+rest of the ties by key, then the values beyond, field by field from the last. The few records with
+a value that has no place there (Decimal, NaN, −0.0, a reference that is no path) carry their whole
+entry as text too; they come after the others, in the portable order.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import attrs
 
 from polystore.driver import QueryPage, Stored
 from polystore.driver.ordering import SCALARS
+from polystore.driver.policies import Policed, unfit
 from polystore.driver.spans import span, within
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Index
 from polystore.values import same
 from polystore_datastore.codec import INDEXED_BYTES
 from polystore_datastore.connection import Connection
-from polystore_datastore.entities import stored
+from polystore_datastore.entities import is_native_entry, stored
 from polystore_datastore.index_ranges import EVERYTHING, Interval, clipped, intervals
 from polystore_datastore.messages import (
     EQUAL,
@@ -35,6 +37,7 @@ from polystore_datastore.messages import (
 from polystore_datastore.names import property_name
 from polystore_datastore.placement import Place, index_property
 from polystore_datastore.requests import (
+    KEY,
     Filter,
     KeyBound,
     add_filters,
@@ -46,38 +49,53 @@ from polystore_datastore.requests import (
 
 @attrs.frozen
 class Step:
-    """One query of a page: filters on properties and keys, and the properties that order it."""
+    """One query of a page: filters on properties and keys, and the properties that order it.
+
+    ``text`` says that this is one property with entries as text, which are unique.
+    """
 
     filters: list[Filter]
     bounds: list[KeyBound]
     orders: list[str]
+    text: bool = False
 
 
 def index_page(
     connection: Connection, place: Place, plan: QueryPlan, after: Position | None, limit: int
 ) -> QueryPage:
     """One page of a query that a declared index serves."""
-    index = plan.index
-    assert index is not None
+    assert plan.index is not None
+    kept = place.index(plan.index)
+    index = kept.index
     records: list[Stored] = []
-    for step in _steps(place, plan, index, after):
+    steps = _steps if kept.native else _text_steps
+    for step in steps(place, plan, index, after):
         request = kind_query(connection, place)
         add_filters(place, request, step.filters, step.bounds)
-        add_orders(request, step.orders, plan.descending)
+        add_orders(request, step.orders if step.text else [*step.orders, KEY], plan.descending)
         request.query.limit.value = limit - len(records)
         for batch, last in batches(connection, request):
-            records += _matching(place, plan, index, batch)
+            records += _matching(place, plan, kept, step, batch)
             if records and (len(records) >= limit or not last):
                 return QueryPage(records[:limit], _position(index, records[:limit][-1]))
     return QueryPage(records, None)
 
 
-def _matching(place: Place, plan: QueryPlan, index: Index, batch: Message) -> Iterator[Stored]:
-    """The records of a batch that are really in the index, and meet the plan by type too."""
-    ranged = len(plan.equals)
+def _matching(
+    place: Place, plan: QueryPlan, kept: Policed, step: Step, batch: Message
+) -> Iterator[Stored]:
+    """The records of a batch that are really in the index, and meet the plan by type too.
+
+    The index may have had another policy when a record was written.
+    """
+    ranged, index = len(plan.equals), kept.index
     for result in batch.entity_results:
         record = stored(place, result)
         if record is None or record.fields is None:
+            continue
+        if kept.sparse and unfit(index, record.fields) is not None:
+            continue
+        if kept.native and step.text and is_native_entry(place, index, record.fields):
             continue
         values = [record.fields.get(name, _ABSENT) for name in index.fields]
         if (
@@ -147,9 +165,15 @@ def _interval_steps(
 def _apart_steps(
     place: Place, plan: QueryPlan, index: Index, after: Position | None
 ) -> Iterator[Step]:
-    """The query of the records that carry their entry as text."""
-    if len(plan.equals) == len(index.fields) and all(map(place.codec.is_native, plan.equals)):
-        return
+    """The query of the records of a native index that carry their entry as text."""
+    if len(plan.equals) < len(index.fields) or not all(map(place.codec.is_native, plan.equals)):
+        yield from _text_steps(place, plan, index, after)
+
+
+def _text_steps(
+    _place: Place, plan: QueryPlan, index: Index, after: Position | None
+) -> Iterator[Step]:
+    """The query of entries that are text."""
     found = span(plan, after)
     if found.low < found.high:
         name = index_property(index.name)
@@ -161,6 +185,7 @@ def _apart_steps(
             ],
             [],
             [name],
+            text=True,
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from polystore.capabilities import (
     Batches,
     Capabilities,
-    EmptyIndexed,
     Indexes,
     Keys,
     Limit,
@@ -15,6 +14,7 @@ from polystore.capabilities import (
     Values,
 )
 from polystore.driver import Tariff
+from polystore.driver.policies import empties
 from polystore.kinds import KINDS
 from polystore.values import INT_MIN
 from polystore_datastore.codec import INDEXED_BYTES
@@ -79,6 +79,6 @@ def capabilities_of(place: Place) -> Capabilities:
         batches=Batches(read_keys=LOOKUP, write_items=WRITES),
         indexes=Indexes(
             value=INDEXED,
-            empty={index.name: EmptyIndexed.INDEXED for index in place.collection.indexes},
+            empty=empties(place.indexes),
         ),
     )

@@ -9,15 +9,16 @@ from typing import Any, TypeAlias
 import attrs
 
 from polystore.driver.keycodec import decode_key, encode_key
+from polystore.driver.policies import OPTION, Policed, Policy, policed
 from polystore.errors import ConfigError, InvalidKey
-from polystore.schema import Collection
+from polystore.schema import Collection, Index
 from polystore.values import RESERVED, Key
 from polystore_datastore.codec import Codec
 from polystore_datastore.messages import Message
 from polystore_datastore.names import is_refused, key_name, key_part
 from polystore_datastore.refs import NAME_BYTES
 
-OPTIONS = ("path", "kind", "indexed", "ttl")
+OPTIONS = ("path", "kind", "indexed", "unindexed", "ttl", OPTION)
 INDEXED_FORMS = ("all", "declared")
 TTL = "_ps_ttl"
 """The one reserved name that ``ttl`` may be."""
@@ -76,9 +77,11 @@ class Place:
         elements: the path.
         kinds: their kinds.
         unstored: key fields that are in the key alone.
-        indexed: fields of declared indexes.
+        indexes: the declared indexes; the native ones are Datastore's own of each property.
+        indexed: fields of native indexes.
         index_all: whether other fields are indexed too, as far as they can be.
         ttl: the property by which a TTL policy removes entities, if there is one.
+        unindexed: those that never are.
     """
 
     collection: Collection
@@ -86,14 +89,20 @@ class Place:
     elements: tuple[Element, ...]
     kinds: tuple[str, ...]
     unstored: frozenset[str]
+    indexes: tuple[Policed, ...]
     indexed: frozenset[str]
     index_all: bool
     ttl: str | None
+    unindexed: frozenset[str]
 
     @property
     def kind(self) -> str:
         """The kind of the entities."""
         return self.kinds[-1]
+
+    def index(self, declared: Index) -> Policed:
+        """The index for a declared one."""
+        return next(kept for kept in self.indexes if kept.index.name == declared.name)
 
     def path(self, key: Key) -> Path:
         """The native path of a key, or of its leading parts where they fill whole elements."""
@@ -148,7 +157,8 @@ def path_of(native: Message) -> Path:
 def index_property(name: str) -> str:
     """The reserved property that holds a record's entry in a declared index as text.
 
-    Only records with a value that Datastore's own order has no place for have it.
+    Of a native index only records with a value that Datastore's own order has no place for have
+    it.
     """
     return "_ps_x_" + name.replace(".", "~")
 
@@ -173,16 +183,19 @@ def place_of(collection: Collection, codec: Codec) -> Place:
         elements = _elements(collection, placement["path"])
     else:
         elements = _one_element(collection, placement.get("kind", collection.name))
-    indexed = frozenset(name for index in collection.indexes for name in index.fields)
+    indexes = policed(collection, "datastore", Policy.NATIVE)
+    indexed = frozenset(name for kept in indexes if kept.native for name in kept.index.fields)
     return Place(
         collection=collection,
         codec=codec,
         elements=elements,
         kinds=tuple(e.kind for e in elements),
         unstored=frozenset(collection.key_names) - indexed,
+        indexes=indexes,
         indexed=indexed,
         index_all=form == "all",
         ttl=_ttl(collection, indexed),
+        unindexed=_unindexed(collection, indexed),
     )
 
 
@@ -203,6 +216,20 @@ def _wrong(collection: Collection, problem: str) -> ConfigError:
     return ConfigError(
         f"placement in datastore: {problem}", collection=collection.name, driver="datastore"
     )
+
+
+def _unindexed(collection: Collection, indexed: frozenset[str]) -> frozenset[str]:
+    """The fields that are declared to be in no index of Datastore's."""
+    given = collection.placement("datastore").get("unindexed", [])
+    if not isinstance(given, list | tuple) or not all(type(name) is str for name in given):
+        raise _wrong(collection, "unindexed is a list of fields")
+    if both := sorted(indexed.intersection(given)):
+        raise _wrong(
+            collection,
+            f"unindexed has {', '.join(both)}, which a native index needs; give the index the "
+            "policy encode",
+        )
+    return frozenset(given)
 
 
 def _check_kind(collection: Collection, kind: Any) -> None:

@@ -8,7 +8,7 @@ from polystore_datastore.connection import Connection
 from polystore_datastore.entities import stored
 from polystore_datastore.key_ranges import key_range
 from polystore_datastore.placement import Place
-from polystore_datastore.requests import add_filters, add_orders, batches, kind_query
+from polystore_datastore.requests import KEY, add_filters, add_orders, batches, kind_query
 
 
 def partition_page(
@@ -20,7 +20,7 @@ def partition_page(
         return QueryPage([], None)
     request = kind_query(connection, place)
     add_filters(place, request, [], [asked.low, asked.high])
-    add_orders(request, [], plan.descending)
+    add_orders(request, [KEY], plan.descending)
     request.query.limit.value = limit
     records: list[Stored] = []
     for batch, last in batches(connection, request):

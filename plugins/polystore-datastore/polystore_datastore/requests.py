@@ -67,8 +67,8 @@ def add_filters(
 
 
 def add_orders(request: Message, names: list[str], descending: bool) -> None:
-    """Make a query's order: by these properties, then by key."""
-    for name in (*names, KEY):
+    """Make a query's order: by these properties, all in one direction."""
+    for name in names:
         order = request.query.order.add()
         order.property.name = name
         order.direction = DESCENDING if descending else ASCENDING

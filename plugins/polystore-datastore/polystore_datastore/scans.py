@@ -52,7 +52,7 @@ def scan_page(
         bounds = [b for b in bounds if b.op in (GREATER, LESS)]
     request = kind_query(connection, place)
     add_filters(place, request, [], bounds)
-    add_orders(request, [], descending=False)
+    add_orders(request, [KEY], descending=False)
     request.query.limit.value = limit
     for batch, last in batches(connection, request):
         results = batch.entity_results
