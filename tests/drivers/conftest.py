@@ -118,7 +118,7 @@ def declare() -> Make:
     """Declares a collection that no other test has; it is not created."""
 
     def declared_(key: Any = ("id",), **declaration: Any) -> Collection:
-        return Collection(f"things{next(_numbers)}", key, **declaration)
+        return Collection(f"things-{next(_numbers)}", key, **declaration)
 
     return declared_
 

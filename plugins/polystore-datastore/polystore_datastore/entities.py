@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from polystore.driver import Sizes, Stored, Write
+from polystore.driver import Sizes, Stored, Token, Write
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore.schema import Index
 from polystore.values import RESERVED, Fields, microseconds, moment_at
+from polystore_datastore.marks import Version, keep_marks, seen
 from polystore_datastore.messages import Entity, Message
 from polystore_datastore.names import ESCAPE, property_name
 from polystore_datastore.placement import Place, index_property
@@ -22,14 +23,23 @@ MOST_INDEXED = 5_000
 index entries, and lists take several."""
 
 
-def fill_entity(place: Place, write: Write, entity: Message) -> None:
-    """Make an empty ``Entity`` message what a put or a tombstone leaves behind."""
+def fill_entity(place: Place, write: Write, entity: Message, token: Token = None) -> None:
+    """Make an empty ``Entity`` message what a put or a tombstone leaves behind.
+
+    Args:
+        place: where it is.
+        write: what is written.
+        entity: what is filled.
+        token: of the state that it takes the place of, where that was seen.
+    """
     place.fill_key(entity.key, write.key)
     properties = entity.properties
     if write.fields is None:
         properties[TOMBSTONE].boolean_value = True
     else:
         _fill_fields(place, write, write.fields, properties)
+        if type(token) is Version:
+            keep_marks(token.properties, properties, place.indexed)
     if write.write_id is not None:
         value = properties[WRITE_ID]
         value.string_value = write.write_id
@@ -111,7 +121,7 @@ def stored(place: Place, result: Message) -> Stored | None:
     if kept:
         write_id, stamp = kept.get(WRITE_ID), kept.get(STAMP)
     fields.update(zip(place.collection.key_names, key, strict=True))
-    return Stored(key, fields, result.version, write_id, stamp, expires)
+    return Stored(key, fields, seen(result.version, properties), write_id, stamp, expires)
 
 
 def _native_expiry(ttl: str, fields: Fields, kept: int | None) -> int | None:

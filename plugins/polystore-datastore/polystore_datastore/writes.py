@@ -44,8 +44,8 @@ def add_write(place: Place, write: Write, condition: Condition, request: Message
         fill_entity(place, write, mutation.upsert)
     elif isinstance(condition, Nothing):
         fill_entity(place, write, mutation.insert)
-    else:
-        fill_entity(place, write, mutation.update)
+    elif isinstance(condition, Unchanged):
+        fill_entity(place, write, mutation.update, condition.token)
     if isinstance(condition, Unchanged):
         _require(mutation, condition.token)
     size: int = mutation.ByteSize()
