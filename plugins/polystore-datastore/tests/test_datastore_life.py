@@ -118,7 +118,7 @@ def test_depth_and_names_at_their_limits(driver: DatastoreDriver, made: Made) ->
     things = made()
     promised = driver.capabilities(things)
     assert promised.records.depth is not None
-    assert promised.keys.partition is not None
+    assert promised.keys.part is not None
     lists: Any = frozenset({"x"})
     maps: Any = frozenset({"x"})
     for _ in range(promised.records.depth.most):
@@ -133,7 +133,7 @@ def test_depth_and_names_at_their_limits(driver: DatastoreDriver, made: Made) ->
     assert record.fields == {"id": "deep", "lists": lists, "maps": maps}
     with pytest.raises(InvalidRequest):
         driver.write(put(things, "deeper", maps={"m": {"m": {"m": maps}}}))
-    longest = "é" * (promised.keys.partition.most // 2)
+    longest = "é" * (promised.keys.part.most // 2)
     assert isinstance(driver.write(put(things, longest)), Written)
     with pytest.raises(InvalidRequest):
         driver.write(put(things, longest + "x"))
