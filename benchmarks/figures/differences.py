@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from benchmarks.figures.figure import Figure
 from benchmarks.figures.limits import limits
+from benchmarks.figures.overload import overload
+from benchmarks.figures.paced import paced
 
 
 def differences() -> list[Figure]:
     """The figures of this area, in the order of the table in the issue."""
-    return [*limits()]
+    return [*limits(), overload(), *paced()]
