@@ -45,9 +45,14 @@ def keep_marks(before: Message, after: Message, indexed: Iterable[str]) -> None:
             _keep(old, after[name])
 
 
+def is_excluded(value: Message) -> bool:
+    """Whether others excluded a value, or an element of it, for no reason that it gives itself."""
+    return any(one.exclude_from_indexes and _is_indexable(one) for one in _flat(value))
+
+
 def _keep(old: Message, new: Message) -> None:
     olds, news = _flat(old), _flat(new)
-    if any(value.exclude_from_indexes and _is_indexable(value) for value in olds):
+    if is_excluded(old):
         for value in news:  # Datastore keeps the order of elements only where all are excluded
             value.exclude_from_indexes = True
     for one, other in zip(olds, news, strict=False):
@@ -67,7 +72,7 @@ def _flat(value: Message) -> list[Message]:
 
 
 def _is_indexable(value: Message) -> bool:
-    """Whether it was excluded for no reason that the value itself gives."""
+    """Whether Datastore's indexes could have it."""
     kind = value.WhichOneof("value_type")
     if kind in ("string_value", "blob_value"):
         return not is_long(getattr(value, kind))

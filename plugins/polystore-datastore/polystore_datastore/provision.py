@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from polystore.driver import Description, NativeExpiry
-from polystore.errors import InvalidKey
+from polystore.driver.bookkeeping import WRITE_ID
+from polystore.errors import ConfigError, InvalidKey
 from polystore_datastore.connection import Connection
 from polystore_datastore.limits import COMMIT_ITEMS
-from polystore_datastore.messages import CommitRequest, Message
+from polystore_datastore.marks import is_excluded
+from polystore_datastore.messages import EQUAL, CommitRequest, Message
+from polystore_datastore.names import property_name
 from polystore_datastore.placement import Place
-from polystore_datastore.requests import KEY, batches, kind_query
+from polystore_datastore.requests import KEY, add_filters, add_orders, batches, kind_query
 from polystore_datastore.scans import SPLITS
 from polystore_datastore.writes import make_atomic
 
@@ -16,20 +21,64 @@ _SAMPLE = 20
 
 
 def describe(connection: Connection, place: Place) -> Description:
-    """A kind is always there. Problems: entities of it that lie on another path."""
-    request = _keys_query(connection, place)
+    """A kind is always there. Problems: entities on another path, native indexes that are not."""
+    request = kind_query(connection, place) if place.indexed else _keys_query(connection, place)
     request.query.limit.value = _SAMPLE
-    other = 0
     batch, _ = next(batches(connection, request))
-    for result in batch.entity_results:
-        other += not _is_ours(place, result.entity.key)
-    if not other:
-        return Description(exists=True)
-    problem = (
-        f"{other} of the first {len(batch.entity_results)} entities of kind {place.kind!r} lie on "
-        "another path, or have another type of id; declare their path as the placement's path"
+    entities = [result.entity for result in batch.entity_results]
+    return Description(
+        exists=True,
+        problems=(
+            *_of_others(place, entities),
+            *_excluded(place, entities),
+            *_without_composite(connection, place),
+        ),
     )
-    return Description(exists=True, problems=(problem,))
+
+
+def _of_others(place: Place, entities: list[Message]) -> Iterator[str]:
+    other = sum(not _is_ours(place, entity.key) for entity in entities)
+    if other:
+        yield (
+            f"{other} of the first {len(entities)} entities of kind {place.kind!r} lie on another "
+            "path, or have another type of id; declare their path as the placement's path"
+        )
+
+
+def _excluded(place: Place, entities: list[Message]) -> Iterator[str]:
+    """Of entities of other programs; of its own polystore excludes what has an entry as text."""
+    theirs = [entity.properties for entity in entities if WRITE_ID not in entity.properties]
+    for name in sorted(place.indexed):
+        values = [
+            properties[p] for properties in theirs if (p := property_name(name)) in properties
+        ]
+        excluded = sum(is_excluded(v) for v in values if not v.HasField("array_value"))
+        if excluded:
+            yield (
+                f"{excluded} of the first {len(entities)} entities of kind {place.kind!r} exclude "
+                f"{name!r} from indexes, so no native index finds them; give its indexes the "
+                "policy encode, and write these entities again"
+            )
+
+
+def _without_composite(connection: Connection, place: Place) -> Iterator[str]:
+    """Datastore tells of a missing index where a query needs it; each is asked for nothing."""
+    for index in [kept.index for kept in place.indexes if kept.native]:
+        names = [property_name(name) for name in index.fields]
+        if len(names) == 1:
+            continue
+        request = _keys_query(connection, place)
+        add_filters(place, request, [(names[0], EQUAL, None)], [])
+        add_orders(request, [*names[1:], KEY], descending=False)
+        request.query.limit.value = 1
+        try:
+            connection.run_query(request)
+        except ConfigError:
+            yield (
+                f"the native index {index.name!r} needs a composite index of kind {place.kind!r} "
+                f"on {', '.join(names)}, which is not there or not built yet; put it in "
+                "index.yaml, or give the index the policy encode, which needs none"
+            )
 
 
 def native_expiry(place: Place) -> NativeExpiry:

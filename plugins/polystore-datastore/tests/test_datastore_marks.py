@@ -135,3 +135,31 @@ def test_what_a_native_index_needs_cannot_be_unindexed(driver: DatastoreDriver) 
             continue
         with pytest.raises(ConfigError, match=message):
             driver.capabilities(things)
+
+
+@pytest.mark.rule("DRV-9", "QRY-11")
+def test_describe_says_what_a_native_index_does_not_have(
+    driver: DatastoreDriver, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stub has every composite index, so that the service's refusal has to be played."""
+    indexes = {"by_note": ["note"], "by_long": ["long"], "by_two": ["plain", "tags"]}
+    things = made(indexes=indexes)
+    leave(driver, things, "e")
+    (problem,) = driver.describe(things).problems
+    assert "1 of the first 1 entities of kind" in problem
+    assert "exclude 'note' from indexes" in problem
+    assert "encode" in problem
+    asked = driver._connection.run_query
+
+    def refused(request: Any) -> Any:
+        if len(request.query.order) > 1:
+            raise ConfigError("a query needs a composite index")
+        return asked(request)
+
+    monkeypatch.setattr(driver._connection, "run_query", refused)
+    _, problem = driver.describe(things).problems
+    assert "'by_two' needs a composite index" in problem
+    assert "on plain, tags" in problem
+    encoded = {"datastore": {"policy": dict.fromkeys(indexes, "encode")}}
+    things = Collection(things.name, ["id"], indexes=indexes, placements=encoded)
+    assert driver.describe(things).problems == ()
