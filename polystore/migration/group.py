@@ -14,7 +14,7 @@ from polystore.driver.side import Promised, Side
 from polystore.effects import Signal
 from polystore.errors import ConfigError
 from polystore.identity import WriteIds
-from polystore.migration.ledger import Ledger
+from polystore.migration.ledger import SLOTS, Ledger
 from polystore.migration.load import Load
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, bucket_of
 from polystore.observe import Counters
@@ -58,6 +58,7 @@ class OpenGroup:
         limiters: the limits of each side.
         copying: the limit of a copy that this process makes.
         load: the rates and policies that this process was told of.
+        slots: the slots bound to each side.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class OpenGroup:
         self.ids = ids
         self.ledger = Ledger(Side("control", control, promised), config.name, ids)
         self.bounds = {name: self._bounds(c) for name, c in self.collections.items()}
+        self.slots = {name: Bound(SLOTS, (side,)) for name, side in self.sides.items()}
 
     def _bounds(self, collection: Collection) -> Bounds:
         source, target = self.sides.values()

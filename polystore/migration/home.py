@@ -16,7 +16,7 @@ from polystore.effects import Now, Sleep, Uniform
 from polystore.errors import Contention, DriverError, OutcomeUnknown, Unavailable
 from polystore.identity import WriteIds
 from polystore.migration.ledger import SLOTS
-from polystore.migration.slots import FREE, UNKNOWN, Pool, Slot, SlotRecord
+from polystore.migration.slots import FREE, UNKNOWN, Pool, Slot, SlotRecord, targets_of
 
 _NO_ANSWER = (OutcomeUnknown, DriverError, Unavailable, Contention)
 
@@ -71,7 +71,7 @@ async def commit(
         OutcomeUnknown: no answer by the deadline; the slot keeps the attempt.
         Contention, Throttled, Unavailable, DriverError: surely not applied.
     """
-    targets = tuple((write.collection.name, write.key) for write in writes)
+    targets = targets_of(writes)
     slot_write = slot.attempt(targets, ids.new())
     slot.intent = targets
     try:

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias, TypeVar
 from zlib import crc32
 
+import attrs
+
 from polystore.driver import (
     Check,
     Consistency,
@@ -44,7 +46,7 @@ from polystore.migration.member import Incarnation
 from polystore.migration.mirror import check_refusal, mirror_write, put_if_older
 from polystore.migration.pages import merged
 from polystore.migration.session import Session
-from polystore.migration.slots import FREE, OWED, UNKNOWN
+from polystore.migration.slots import FREE, OWED, UNKNOWN, targets_of
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
 from polystore.observe.counters import ACKNOWLEDGED, MIRRORED, PENDING, QUEUED
 from polystore.pacing.turn import Need, Turn, idle, take_turn
@@ -516,7 +518,7 @@ class MigratingRoute:
         """A read transaction: a commit of checks alone."""
         if len(seen) > 1:
             checks = [Check(b.collection, k, unchanged(s.stored)) for (b, k), s in seen]
-            check_width([p for p, _ in seen], (), len(checks), spare=0)
+            check_width([p for p, _ in seen], (), len(checks))
             outcome = await home.commit((), checks)
             if isinstance(outcome, Rejected):
                 raise Conflict("something that the transaction read has changed")
@@ -539,12 +541,27 @@ class MigratingRoute:
             for (b, k), s in seen
             if (b.collection.name, k) not in written
         ]
-        check_width([p for p, _ in writes], made, len(checks), spare=1)
         with await self._slot(incarnation, home, turn.until) as holding:
+            self._check_room(home, holding, [p for p, _ in writes], made, len(checks))
             if not await self._applied(setting, holding, home, made, checks, turn):
                 raise Conflict("something that the transaction read has changed")
         versions = {(w.collection.name, w.key): version_of(w) for w in made}
         return [versions.get((b.collection.name, k)) for (b, k), _ in writes]
+
+    def _check_room(
+        self,
+        home: Side,
+        holding: Holding,
+        places: Sequence[Place],
+        made: Sequence[Write],
+        checks: int,
+    ) -> None:
+        """Whether the commit has room for the writes and the slot, and the slot for their keys."""
+        slot = holding.slot.attempt(targets_of(made), self.group.ids.new())
+        check_width(places, made, checks, beside=(slot,))
+        for violation in self.group.slots[home.name].violations(slot):
+            says = f"One slot has no room for the keys of the transaction: {violation.says}"
+            raise attrs.evolve(violation, says=says).error(places[0][0].collection.name, None)
 
     async def _all_made(
         self,

@@ -26,6 +26,11 @@ FREE, BUSY, OWED, UNKNOWN = "free", "busy", "owed", "unknown"
 intent not yet on the mirror; its last commit without an answer."""
 
 
+def targets_of(writes: Sequence[Write]) -> tuple[Target, ...]:
+    """The keys that a commit of these writes may leave to converge."""
+    return tuple((write.collection.name, write.key) for write in writes)
+
+
 @attrs.define(eq=False)
 class Slot:
     """One slot as its owner knows it.
@@ -64,6 +69,11 @@ class Slot:
 
     def _write(self, fields: Fields, write_id: str) -> Write:
         return Write(SLOTS, (self.member, self.index), fields, Unchanged(self.token), write_id)
+
+
+def likely(writes: Sequence[Write]) -> Write:
+    """The write of a slot that these writes would need, to be measured where there is none yet."""
+    return Slot("", "m" * 36, 0, 2**40, None).attempt(targets_of(writes), "w" * 36)
 
 
 def slot_fields(

@@ -121,17 +121,19 @@ class Bound:
             for violation in self.violations(write):
                 raise violation.error(write.collection.name, write.key)
 
-    def check_atomic(self, items: int, spare: int, writes: Sequence[Write]) -> None:
+    def check_atomic(
+        self, items: int, writes: Sequence[Write], beside: Sequence[Write] = ()
+    ) -> None:
         """Whether a commit of so many records fits every side in play.
 
         Args:
             items: records written and checked.
-            spare: further records that the protocol adds (the slot, while migrating).
             writes: what is written, for the sides that limit the bytes of a commit.
+            beside: what the protocol writes in the same commit (the slot, while migrating).
 
         Raises:
             Unsupported: there are no transactions of this reach.
-            LimitExceeded: too many items or bytes; the limit is what is left without ``spare``.
+            LimitExceeded: too many items or bytes; the limit is what ``beside`` leaves.
         """
         name, what = self.collection.name, "The transaction"
         promised = self.capabilities.transactions
@@ -139,17 +141,22 @@ class Bound:
             raise Unsupported(
                 f"transactions here reach no further than: {promised.scope.value}", collection=name
             )
-        if promised.items and items + spare > promised.items.most:
-            usable = attrs.evolve(promised.items, most=promised.items.most - spare)
-            found = exceeded("transactions.items", usable, items, what, None)
-            raise found.error(name, None)
+        if promised.items and items + len(beside) > promised.items.most:
+            usable = attrs.evolve(promised.items, most=promised.items.most - len(beside))
+            raise exceeded("transactions.items", usable, items, what, None).error(name, None)
         for side in self._sides:
             most = side.capabilities(self.collection).transactions.size
-            size = sum(side.measure(write).record for write in writes) if most else 0
-            if most and size > most.most:
+            if most is None:
+                continue
+            usable = attrs.evolve(most, most=most.most - _bytes(side, beside))
+            size = _bytes(side, writes)
+            if size > usable.most:
                 driver = side.driver.name
-                found = exceeded("transactions.size", most, size, what, driver)
-                raise found.error(name, None)
+                raise exceeded("transactions.size", usable, size, what, driver).error(name, None)
+
+
+def _bytes(side: Side, writes: Sequence[Write]) -> int:
+    return sum(side.measure(write).record for write in writes)
 
 
 def shown(key: Key, fields: Fields, write_id: str | None, expires: int | None) -> Record:

@@ -160,7 +160,7 @@ class PlainRoute:
         ]
         if not made and len(checks) <= 1:
             return []  # one strong read is a transaction of its own
-        check_width([p for p, _ in seen] + [p for p, _ in writes], made, len(checks), spare=0)
+        check_width([p for p, _ in seen] + [p for p, _ in writes], made, len(checks))
         if self.observer is not None:
             self.observer.commit(made, len(checks))
         await self.before_write()
@@ -233,17 +233,22 @@ def _condition(known: dict[tuple[str, Key], Stored | None], bound: Bound, key: K
     return unchanged(known[name]) if name in known else ANYTHING
 
 
-def check_width(places: Sequence[Place], made: Sequence[Write], checks: int, spare: int) -> None:
+def check_width(
+    places: Sequence[Place], made: Sequence[Write], checks: int, beside: Sequence[Write] = ()
+) -> None:
     """Whether a commit of these writes and checks fits every side in play.
 
     Args:
-        spare: records that the protocol adds (the slot, while migrating).
+        places: what the commit reads and writes.
+        made: the writes.
+        checks: how many records it checks beside them.
+        beside: what the protocol writes with them (the slot, while migrating).
 
     Raises:
         Unsupported, LimitExceeded: as ``Bound.check_atomic``; nothing was sent.
     """
     for bound in {id(place[0]): place[0] for place in places}.values():
-        bound.check_atomic(len(made) + checks, spare=spare, writes=made)
+        bound.check_atomic(len(made) + checks, made, beside)
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]], timeout: float, place: Place) -> T:

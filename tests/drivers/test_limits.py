@@ -152,13 +152,13 @@ def test_the_records_of_a_commit(driver: Driver, make: Make) -> None:
     assert (limit is not None) == (driver.name == "dynamodb")
     core, most = bound(driver, things), limit.most if limit else 600
     checks = [Check(things, (f"k{i}",), NOTHING) for i in range(most)]
-    core.check_atomic(most, 0, [])
+    core.check_atomic(most, [])
     assert isinstance(driver.commit([], checks), Committed)
     if limit is None:
         return
     write = put(things, ("new",))
     with pytest.raises(LimitExceeded) as refused:
-        core.check_atomic(most + 1, 0, [write])
+        core.check_atomic(most + 1, [write])
     assert (refused.value.limit, refused.value.size) == (most, most + 1)
     assert isinstance(error_of(driver, lambda: driver.commit([write], checks)), InvalidRequest)
     assert found(driver, things, ("new",)) is None
@@ -171,13 +171,13 @@ def test_the_size_of_a_commit(driver: Driver, make: Make) -> None:
     assert (limit is not None) == (driver.name in ("dynamodb", "datastore"))
     most = limit.most if limit else 10 * 2**20
     core, at = bound(driver, things), _commit_of(driver, things, most)
-    core.check_atomic(len(at), 0, at)
+    core.check_atomic(len(at), at)
     assert isinstance(driver.commit(at, []), Committed)
     if limit is None:
         return
     over = _commit_of(driver, things, most + 1)
     with pytest.raises(LimitExceeded) as refused:
-        core.check_atomic(len(over), 0, over)
+        core.check_atomic(len(over), over)
     assert (refused.value.limit, refused.value.size) == (most, most + 1)
     before = found(driver, things, at[-1].key)
     # Datastore counts what surrounds the entities too, so that less than its limit is claimed.

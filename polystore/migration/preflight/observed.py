@@ -16,6 +16,7 @@ from polystore.migration.group import OpenGroup
 from polystore.migration.ledger import Ledger
 from polystore.migration.preflight.checkpoints import basis_of, root_of, run_of
 from polystore.migration.preflight.findings import Cases, Cause, Findings
+from polystore.migration.slots import likely
 from polystore.migration.stages import Setting
 from polystore.observe import Counters
 from polystore.observe.counters import WOULD_REFUSE
@@ -59,7 +60,7 @@ class Observed:
         if not places:
             return
         try:
-            check_width(places, writes, checks, spare=1)
+            check_width(places, writes, checks, beside=(likely(writes),))
         except InvalidRequest as error:
             items = not isinstance(error, LimitExceeded) or error.unit == "items"
             bound, key = places[0]
