@@ -80,7 +80,11 @@ def _effect(path: str, wanted: Any, offered: Any) -> Effect:
     return _OF_GROUP.get(path.partition(".")[0], Effect.REFUSED)
 
 
-_OF_GROUP: Mapping[str, Effect] = {"reads": Effect.WEAKER, "batches": Effect.SPLIT}
+_OF_GROUP: Mapping[str, Effect] = {
+    "reads": Effect.WEAKER,
+    "expiry": Effect.WEAKER,
+    "batches": Effect.SPLIT,
+}
 _OF_EMPTY: Mapping[Rule, Effect] = {
     EmptyIndexed.REJECTED: Effect.REFUSED,
     EmptyIndexed.OMITTED: Effect.WEAKER,

@@ -18,6 +18,7 @@ from polystore.capabilities.terms import (
     EmptyKey,
     Freshness,
     Limit,
+    Removal,
     Scope,
 )
 from polystore.kinds import KINDS
@@ -125,6 +126,13 @@ class Reads:
 
 
 @attrs.frozen(kw_only=True)
+class Expiry:
+    """Records that have expired: who removes them while no migration is under way."""
+
+    removal: Removal = Removal.PURGE
+
+
+@attrs.frozen(kw_only=True)
 class Capabilities:
     """What one opened driver promises for one collection."""
 
@@ -136,6 +144,7 @@ class Capabilities:
     batches: Batches = Batches()
     indexes: Indexes = Indexes()
     reads: Reads = Reads()
+    expiry: Expiry = Expiry()
 
     def __and__(self, other: Capabilities) -> Capabilities:
         """The meet: what holds on both sides."""

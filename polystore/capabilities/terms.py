@@ -68,6 +68,13 @@ class EmptyIndexed(Rule):
     INDEXED = "indexed"
 
 
+class Removal(Rule):
+    """Who removes a record that has expired; it is hidden whether or not anybody has."""
+
+    PURGE = "purge"
+    DATABASE = "database"
+
+
 CONDITIONS: frozenset[str] = frozenset({"anything", "nothing", "unchanged", "older-than"})
 """Names of the four conditions that a write may carry."""
 

@@ -7,7 +7,15 @@ from typing import Any
 
 from polystore.capabilities.algebra import leaves
 from polystore.capabilities.descriptor import Capabilities
-from polystore.capabilities.terms import EmptyIndexed, EmptyKey, Freshness, Limit, Rule, Scope
+from polystore.capabilities.terms import (
+    EmptyIndexed,
+    EmptyKey,
+    Freshness,
+    Limit,
+    Removal,
+    Rule,
+    Scope,
+)
 from polystore.kinds import KINDS
 
 SUBJECTS: Mapping[str, str] = {
@@ -36,6 +44,7 @@ SUBJECTS: Mapping[str, str] = {
     "reads.point": "A read by key",
     "reads.query": "A query of a partition",
     "reads.index": "A query of an index",
+    "expiry.removal": "A record that has expired",
 }
 """What each promise is about, by its path in the descriptor."""
 
@@ -74,6 +83,7 @@ ADVICE: Mapping[str, str] = {
     "reads.point": _BY_KEY,
     "reads.query": _BY_KEY,
     "reads.index": _BY_KEY,
+    "expiry.removal": "Run `polystore purge` now and then.",
 }
 """What an application does about a promise that is not enough, by its path in the descriptor."""
 
@@ -90,6 +100,8 @@ RULES: Mapping[Rule, str] = {
     Scope.STORE: "reaches the whole store",
     Freshness.EVENTUAL: "may miss the latest writes",
     Freshness.STRONG: "sees the latest writes",
+    Removal.PURGE: "lies there unseen until a purge",
+    Removal.DATABASE: "is removed by the database in time",
 }
 
 _NO_INDEX = "is in no index: none is declared"

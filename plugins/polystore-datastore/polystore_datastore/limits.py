@@ -5,10 +5,12 @@ from __future__ import annotations
 from polystore.capabilities import (
     Batches,
     Capabilities,
+    Expiry,
     Indexes,
     Keys,
     Limit,
     Records,
+    Removal,
     Scope,
     Transactions,
     Values,
@@ -81,4 +83,5 @@ def capabilities_of(place: Place) -> Capabilities:
             value=INDEXED,
             empty=empties(place.indexes),
         ),
+        expiry=Expiry(removal=Removal.PURGE if place.ttl is None else Removal.DATABASE),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from polystore.capabilities import Removal
 from polystore.driver import Stored, Write
 from polystore.errors import ConfigError
 from polystore.schema import Collection
@@ -117,3 +118,5 @@ def test_only_the_admin_interface_tells(driver: DatastoreDriver) -> None:
     assert told.on is None
     assert "ttls update gone --collection-group=things --enable-ttl" in told.says
     assert driver.expire_natively(placed()) is False
+    assert driver.capabilities(placed()).expiry.removal is Removal.DATABASE
+    assert driver.capabilities(Collection("things", ["id"])).expiry.removal is Removal.PURGE

@@ -200,8 +200,9 @@ def _ttl(collection: Collection, keys: list[KeyAttribute]) -> str | None:
         return None
     if type(name) is not str or not 1 <= len(name.encode()) <= ATTRIBUTE_BYTES:
         raise _wrong(collection, f"ttl: an attribute name has 1 to {ATTRIBUTE_BYTES} bytes")
-    if name in [key.name for key in keys]:
-        raise _wrong(collection, "ttl: a key attribute holds no expiry")
+    indexed = {field for index in collection.indexes for field in index.fields}
+    if name in {*(key.name for key in keys), *collection.key_names, *indexed}:
+        raise _wrong(collection, "ttl: a field of the key or of an index holds no expiry")
     if name.startswith(RESERVED) and name != TTL:
         raise _wrong(collection, f"ttl: of the names in {RESERVED}… only {TTL} is free for it")
     return name

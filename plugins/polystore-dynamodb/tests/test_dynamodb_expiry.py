@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from polystore.capabilities import Removal
 from polystore.driver import Consistency, Stored, Write
 from polystore.errors import ConfigError
 from polystore.schema import Collection
@@ -96,6 +97,7 @@ def test_a_ttl_that_is_no_free_attribute_is_refused(ttl: Any) -> None:
 @pytest.mark.parametrize("transport", ["boto3", "lean"], indirect=True)
 def test_the_table_is_told_to_remove_and_says_so(driver: DynamoDBDriver, made: Made) -> None:
     things = made(placements={"dynamodb": {"ttl": "gone"}})
+    assert driver.capabilities(things).expiry.removal is Removal.DATABASE
     told = driver.native_expiry(things)
     assert told.on is False
     for _ in range(2):
@@ -108,6 +110,7 @@ def test_the_table_is_told_to_remove_and_says_so(driver: DynamoDBDriver, made: M
         driver.expire_natively(elsewhere)
     plain = Collection(things.name, ["id"])
     assert driver.expire_natively(plain) is False
+    assert driver.capabilities(plain).expiry.removal is Removal.PURGE
     assert driver.native_expiry(plain).on is True  # whoever turned it on
     write = Write(things, ("a",), {"id": "a", "gone": 7}, write_id="w", expires=9 * NOON * SECOND)
     driver.write(write)

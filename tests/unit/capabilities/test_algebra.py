@@ -10,12 +10,14 @@ from polystore.capabilities import (
     Capabilities,
     EmptyIndexed,
     EmptyKey,
+    Expiry,
     Freshness,
     Indexes,
     Keys,
     Limit,
     Reads,
     Records,
+    Removal,
     Scope,
     Transactions,
     Values,
@@ -71,6 +73,7 @@ def test_at_most_is_the_order_of_the_meet(a: Capabilities, b: Capabilities) -> N
 STRONGEST = Capabilities(
     transactions=Transactions(scope=Scope.STORE),
     indexes=Indexes(empty={"i": EmptyIndexed.INDEXED}),
+    expiry=Expiry(removal=Removal.DATABASE),
 )
 LIMIT = Limit(1, "bytes", "all", "here")
 WEAKEST = Capabilities(
