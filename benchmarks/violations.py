@@ -14,7 +14,7 @@ import attrs
 
 import polystore
 from polystore import Collection, Config, Group, Store
-from polystore.capabilities import Limit
+from polystore.capabilities import EmptyIndexed, Limit
 from polystore.capabilities.algebra import leaves, within
 from polystore.cli.demo.dataset import COLLECTIONS, load
 from polystore.driver import Unprocessed, Write
@@ -58,6 +58,11 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "indexes": {"by_title": ["title", "author"]},
         "placements": {"datastore": {"kind": "Doc"}},
     },
+    "ranked": {
+        "key": ["id:str"],
+        "indexes": {"by_rank": ["rank:number"]},
+        "placements": {"dynamodb": {"policy": {"by_rank": "reject"}}},
+    },
 }
 """Collections that between them can break everything."""
 
@@ -84,6 +89,7 @@ SEEDS: Mapping[str, tuple[Seed, ...]] = {
         Seed("keys.empty", "notes", ("o", "")),
         Seed("indexes.first", "docs", ("first",), {"title": "\x01" * 1200, "author": "a"}),
         Seed("indexes.rest", "docs", ("rest",), {"title": "t", "author": "a" * 1200}),
+        Seed("indexes.empty", "ranked", ("empty",), {"rank": None}),
     ),
     "datastore": (
         Seed("records.depth", "notes", ("o", "depth"), {"nested": _nested(25)}),
@@ -260,14 +266,16 @@ def _looked(store: Store) -> Report:
 
 
 def _lacking(group: OpenGroup) -> Iterator[str]:
-    """The limits and bounds of the target that the source does not have as tight."""
+    """The limits and rules of the target that the source does not have as tight."""
     for name in group.collections:
         collection = group.collection(name)
         ours = leaves(group.sides[SOURCE].capabilities(collection))
         theirs = leaves(group.sides[TARGET].capabilities(collection))
         for (path, held), (_, offered) in zip(ours, theirs, strict=True):
-            counted = isinstance(offered, Limit) or path.startswith("keys.")
-            if counted and not path.startswith("batches.") and not within(path, held, offered):
+            checked = isinstance(offered, Limit) or path.startswith("keys.")
+            if path == "indexes.empty":
+                checked = EmptyIndexed.REJECTED in offered.values()
+            if checked and not path.startswith("batches.") and not within(path, held, offered):
                 yield path
 
 

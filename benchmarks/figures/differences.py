@@ -6,8 +6,9 @@ from benchmarks.figures.figure import Figure
 from benchmarks.figures.limits import limits
 from benchmarks.figures.overload import overload
 from benchmarks.figures.paced import paced
+from benchmarks.figures.preflight import preflight
 
 
 def differences() -> list[Figure]:
     """The figures of this area, in the order of the table in the issue."""
-    return [*limits(), overload(), *paced()]
+    return [*preflight(), *limits(), overload(), *paced()]

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from polystore.capabilities import EmptyIndexed, Scope
-from polystore.driver import Write
+from polystore.driver import Sizes, Write
 from polystore.driver.policies import unfit
 from polystore.driver.side import Side
 from polystore.errors import InvalidKey, InvalidRequest, InvalidValue, LimitExceeded, Unsupported
@@ -104,10 +104,16 @@ class Bound:
             return records
         return [record for record in records if unfit(index, record) is None]
 
-    def violations(self, write: Write) -> Iterator[Violation]:
-        """Everything of a put that a side in play cannot hold, one side after the other."""
+    def violations(
+        self, write: Write, sizes: Mapping[str, Sizes] | None = None
+    ) -> Iterator[Violation]:
+        """Everything of a put that a side in play cannot hold, one side after the other.
+
+        Args:
+            sizes: what the put takes, by side, where that is known already.
+        """
         for side in self._limited:
-            yield from side.of_write(write)
+            yield from side.of_write(write, sizes and sizes.get(side.name))
 
     def check_write(self, write: Write) -> None:
         """Whether every side in play can hold the record of ``write``, key and sizes.

@@ -17,7 +17,7 @@ from polystore.capabilities import (
     EmptyKey,
     Limit,
 )
-from polystore.driver import Write
+from polystore.driver import Sizes, Write
 from polystore.driver.policies import unfit
 from polystore.driver.side import Side
 from polystore.errors import InvalidKey, InvalidRequest, InvalidValue, LimitExceeded
@@ -73,6 +73,7 @@ class Checks:
     Attributes:
         strict_keys: whether a key that the collection allows can be one that the side refuses.
         limited: whether a record that the collection allows can be.
+        name: of the side.
     """
 
     __slots__ = (
@@ -84,11 +85,13 @@ class Checks:
         "_names",
         "_rejecting",
         "limited",
+        "name",
         "strict_keys",
     )
 
     def __init__(self, collection: Collection, side: Side) -> None:
         promised = side.capabilities(collection)
+        self.name = side.name
         self._driver = side.driver
         self._measure = side.measure
         self._names = collection.key_names
@@ -130,11 +133,15 @@ class Checks:
             return "keys.empty", "must not be empty"
         return None
 
-    def of_write(self, write: Write) -> Iterator[Violation]:
-        """What the side cannot hold of a put, key and all."""
+    def of_write(self, write: Write, sizes: Sizes | None = None) -> Iterator[Violation]:
+        """What the side cannot hold of a put, key and all.
+
+        Args:
+            sizes: what the put takes there, where that is known already.
+        """
         yield from self.of_key(write.key)
         if self._limits:
-            sizes = self._measure(write)
+            sizes = sizes or self._measure(write)
             for code, limit, attribute, what in self._limits:
                 size = getattr(sizes, attribute)
                 if size > limit.most:

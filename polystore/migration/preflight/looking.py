@@ -111,7 +111,7 @@ class Look:
         self._stamp = stamp
         self._indexed = tuple(dict.fromkeys(f for i in collection.indexes for f in i.fields))
         self._billed = [
-            (name, side.driver.tariff(collection), side.driver.measure)
+            (name, side.driver.tariff(collection), side.measure)
             for name, side in group.sides.items()
         ]
         self._target = group.sides[TARGET].driver.name
@@ -131,14 +131,15 @@ class Look:
         write = Write(
             self._collection, key, fields, write_id=WRITE_ID, stamp=self._stamp, expires=expires
         )
-        tally.findings.violated(key, self._bound.violations(write))
+        sizes = {name: measure(write) for name, _, measure in self._billed}
+        tally.findings.violated(key, self._bound.violations(write, sizes))
         try:
             checked_fields(fields)
         except InvalidRequest as error:
             tally.findings.refused(key, VALUES, error)
         entries = sum(in_index(index, fields) for index in self._collection.indexes)
-        for name, tariff, measure in self._billed:
-            tally.usage[name].add(tariff, measure(write).record, entries)
+        for name, tariff, _ in self._billed:
+            tally.usage[name].add(tariff, sizes[name].record, entries)
         for field in self._indexed:
             if field in fields and type(fields[field]) in SCALARS:
                 held = (field, type_name(fields[field]))
