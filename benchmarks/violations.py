@@ -58,12 +58,10 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "indexes": {"by_title": ["title", "author"]},
         "placements": {"datastore": {"kind": "Doc"}},
     },
-    "ranked": {
-        "key": ["id:str"],
-        "indexes": {"by_rank": ["rank:number"]},
-        "placements": {"dynamodb": {"policy": {"by_rank": "reject"}}},
-    },
 }
+RANKED: Mapping[str, Any] = {"key": ["id:str"], "indexes": {"by_rank": ["rank:number"]}}
+"""A collection whose index rejects on the target what is no number."""
+
 """Collections that between them can break everything."""
 
 
@@ -98,6 +96,7 @@ SEEDS: Mapping[str, tuple[Seed, ...]] = {
         Seed("keys.whole", "far", ("a" * 800, "b" * 800, "c" * 800)),
         Seed("keys.int_min", "orders", ("c", 0)),
         Seed("indexes.value", "docs", ("value",), {"title": "t" * 1800, "author": "a"}),
+        Seed("indexes.empty", "ranked", ("empty",), {"rank": None}),
     ),
 }
 """By target: one record for each of its limits and rules that the other does not have."""
@@ -131,7 +130,8 @@ def seeded(source: str, target: str) -> Seeded:
         source, target: URLs of databases of two kinds.
     """
     name = target.partition(":")[0]
-    with _opened(source, target, SHAPES) as store:
+    ranked = {**RANKED, "placements": {name: {"policy": {"by_rank": "reject"}}}}
+    with _opened(source, target, {**SHAPES, "ranked": ranked}) as store:
         group = store._databases.member("g").group
         for seed in SEEDS[name]:
             _plant(group, seed.collection, {seed.key: seed.fields})

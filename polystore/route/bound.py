@@ -113,7 +113,7 @@ class Bound:
             sizes: what the put takes, by side, where that is known already.
         """
         for side in self._limited:
-            yield from side.of_write(write, sizes and sizes.get(side.name))
+            yield from side.of_write(write, None if sizes is None else sizes.get(side.name))
 
     def check_write(self, write: Write) -> None:
         """Whether every side in play can hold the record of ``write``, key and sizes.
