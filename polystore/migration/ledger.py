@@ -7,11 +7,12 @@ the setting, ``member/…`` the members, ``copy/…`` and ``verify/…`` the pro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from polystore.driver import NOTHING, Stored, Unchanged, Write, Written
 from polystore.driver.side import Side, read_one
-from polystore.effects import Sleep, Uniform
+from polystore.effects import Now, Sleep, Uniform
 from polystore.errors import Contention, OutcomeUnknown, Unavailable
 from polystore.identity import WriteIds
 from polystore.migration.stages import Setting
@@ -48,10 +49,13 @@ class Ledger:
         """One record, read strongly."""
         return await read_one(self.side, CONTROL, (self.group, item))
 
-    async def put(self, item: str, fields: Fields, known: Stored | None) -> Stored | None:
+    async def put(
+        self, item: str, fields: Fields, known: Stored | None, until: float = math.inf
+    ) -> Stored | None:
         """Write a record if it is still as ``known``; the new one, or ``None`` if it is not.
 
-        A call without an answer is repeated: its own write id tells whether it was applied.
+        A call without an answer is repeated, up to the moment ``until`` on the monotonic clock:
+        its own write id tells whether it was applied.
         """
         key = (self.group, item)
         condition = NOTHING if known is None else Unchanged(known.token)
@@ -64,7 +68,7 @@ class Ledger:
                 now = await self.get(item) if attempt else None
                 return now if now is not None and now.write_id == write.write_id else None
             except (OutcomeUnknown, Unavailable, Contention):
-                if attempt == _ATTEMPTS - 1:
+                if attempt == _ATTEMPTS - 1 or await Now() >= until:
                     raise
                 await Sleep(0.05 * await Uniform() * min(attempt + 1, 20))
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -122,9 +123,15 @@ class Incarnation:
 
 
 async def update(
-    ledger: Ledger, incarnation: Incarnation, change: Callable[[Fields], Fields | None]
+    ledger: Ledger,
+    incarnation: Incarnation,
+    change: Callable[[Fields], Fields | None],
+    until: float = math.inf,
 ) -> None:
     """Change the own member record by compare-and-set, if it is still active.
+
+    Args:
+        until: moment on the monotonic clock after which nothing is repeated.
 
     Raises:
         Fenced: somebody closed it.
@@ -137,7 +144,7 @@ async def update(
         fields = change(dict(record.fields))
         if fields is None:
             return
-        written = await ledger.put(incarnation.item, fields, record)
+        written = await ledger.put(incarnation.item, fields, record, until)
         if written is None:
             written = await ledger.get(incarnation.item)
             if written is None:

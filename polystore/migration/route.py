@@ -153,7 +153,7 @@ class MigratingRoute:
         while self.session.incarnation is None:
             if await Now() >= deadline:
                 raise DeadlineExceeded("could not join the fleet in time; nothing was done")
-            await self.session.join()
+            await self.session.join(deadline)
             if self.session.incarnation is None:
                 await self.session.wait_joined(deadline)
 
@@ -174,7 +174,7 @@ class MigratingRoute:
             ticket: Ticket, incarnation: Incarnation, turn: Turn
         ) -> list[Record | None] | Retry:
             found = await self._read(ticket.setting, bound, keys, consistency, turn)
-            if not await self.session.live(incarnation):
+            if not await self.session.live(incarnation, turn.until):
                 return RETRY
             return await as_seen(found)
 
@@ -301,7 +301,7 @@ class MigratingRoute:
         """The route of a plain stage: the lease is looked at when a write is sent."""
 
         async def before_write() -> None:
-            if not await self.session.live(incarnation):
+            if not await self.session.live(incarnation, turn.until):
                 raise Contention("the lease has run out")
 
         side = self.group.sides[setting.home(0)]
@@ -344,7 +344,7 @@ class MigratingRoute:
         home = turn.at(self.group.home(setting, key))
         with await self._slot(incarnation, home, turn.until) as holding:
             stored = await read_one(home, bound.collection, key)
-            if not await self.session.live(incarnation):
+            if not await self.session.live(incarnation, turn.until):
                 return RETRY
             (record,) = await as_seen((stored,))
             decision = verb.decide(record)
@@ -449,7 +449,7 @@ class MigratingRoute:
         async def attempt(ticket: Ticket, incarnation: Incarnation, turn: Turn) -> Seen | Retry:
             home = turn.at(self.group.home(ticket.setting, key))
             stored = await read_one(home, bound.collection, key)
-            if not await self.session.live(incarnation):
+            if not await self.session.live(incarnation, turn.until):
                 return RETRY
             return Seen(home.name, stored)
 
@@ -489,11 +489,11 @@ class MigratingRoute:
                 route = self._plain_route(setting, incarnation, turn)
                 plain = route.commit(seen, inner, turn.until - await Now())
                 versions = await self._answered(incarnation, plain)
-                if not writes and not await self.session.live(incarnation):
+                if not writes and not await self.session.live(incarnation, turn.until):
                     return RETRY
                 return versions
             if not writes:
-                return await self._checked(setting, incarnation, home, seen)
+                return await self._checked(setting, incarnation, home, seen, turn)
             return await self._committed(setting, incarnation, home, seen, inner, turn)
 
         checks = len({(b.collection.name, key) for b, key in places}) - len(writes)
@@ -514,6 +514,7 @@ class MigratingRoute:
         incarnation: Incarnation,
         home: Side,
         seen: Sequence[tuple[Place, Seen]],
+        turn: Turn,
     ) -> list[Version | None] | Retry:
         """A read transaction: a commit of checks alone."""
         if len(seen) > 1:
@@ -522,7 +523,7 @@ class MigratingRoute:
             outcome = await home.commit((), checks)
             if isinstance(outcome, Rejected):
                 raise Conflict("something that the transaction read has changed")
-        return [] if await self.session.live(incarnation) else RETRY
+        return [] if await self.session.live(incarnation, turn.until) else RETRY
 
     async def _committed(
         self,
@@ -593,7 +594,7 @@ class MigratingRoute:
             setting = ticket.setting
             homes = self._homes(setting, buckets)
             pages = await Both(*(self._page(turn, h, bound, plan, after, limit) for h in homes))
-            if not await self.session.live(incarnation):
+            if not await self.session.live(incarnation, turn.until):
                 return RETRY
             if len(pages) == 1:
                 return Page(await present(pages[0].records), pages[0].next)
@@ -652,7 +653,7 @@ class MigratingRoute:
                 )
             side = turn.at(self.group.sides[name])
             page = await side.scan(collection, Segment(), native, limit)
-            if not await self.session.live(incarnation):
+            if not await self.session.live(incarnation, turn.until):
                 return RETRY
             records = [
                 record

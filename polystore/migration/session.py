@@ -6,6 +6,7 @@ application go through the latch. What they share is guarded by one signal, neve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from polystore.driver import Stored
@@ -64,8 +65,11 @@ class Session:
 
     # -- joining and leaving ------------------------------------------------------------------
 
-    async def join(self) -> None:
+    async def join(self, until: float = math.inf) -> None:
         """Become a member, under the newest setting; does nothing if this process is one.
+
+        Args:
+            until: moment on the monotonic clock after which no call is repeated.
 
         Raises:
             ConfigError: the control store was never prepared.
@@ -76,7 +80,7 @@ class Session:
                 return
             self._joining = True
         try:
-            incarnation = await self._joined()
+            incarnation = await self._joined(until)
             with self.signal:
                 self.incarnation = incarnation
             self.latch.serve(incarnation)
@@ -92,13 +96,15 @@ class Session:
         left = deadline - await Now()
         await Changed(self.signal, lambda: not self._joining, max(left, 0.0))
 
-    async def _joined(self) -> Incarnation:
+    async def _joined(self, until: float) -> Incarnation:
         ledger = self.group.ledger
         while True:
             setting = await ledger.setting()
             sent = await Now()
             id_ = self._identity()
-            record = await ledger.put("member/" + id_, first_record(setting, self._about), None)
+            record = await ledger.put(
+                "member/" + id_, first_record(setting, self._about), None, until
+            )
             if record is None:
                 continue  # an id that was used before
             incarnation = Incarnation(id_, record, setting, self.signal)
@@ -175,8 +181,11 @@ class Session:
 
     # -- the lease ----------------------------------------------------------------------------
 
-    async def live(self, incarnation: Incarnation) -> bool:
+    async def live(self, incarnation: Incarnation, until: float) -> bool:
         """Whether what was just read counts: looked at *after* the answer came [M: NO_LEASE].
+
+        Args:
+            until: the deadline of the operation that asks.
 
         Raises:
             Unavailable: the lease has run out and the control store does not answer.
@@ -187,7 +196,7 @@ class Session:
         if not incarnation.setting.stage.leased:
             return now - self._looked < self.group.config.lease or await self._awake(incarnation)
         try:
-            await self.refresh(incarnation)
+            await self.refresh(incarnation, until)
         except OutcomeUnknown as error:
             raise Unavailable("the lease ran out, and the control store is silent") from error
         return False
@@ -204,8 +213,12 @@ class Session:
             return False
         return True
 
-    async def refresh(self, incarnation: Incarnation) -> None:
-        """Extend the lease, counted from before the refresh was sent."""
+    async def refresh(self, incarnation: Incarnation, until: float = math.inf) -> None:
+        """Extend the lease, counted from before the refresh was sent.
+
+        Args:
+            until: moment on the monotonic clock after which no call is repeated.
+        """
 
         def beat(fields: Fields) -> Fields:
             old = fields["beat"]
@@ -214,7 +227,7 @@ class Session:
 
         sent = await Now()
         try:
-            await update(self.group.ledger, incarnation, beat)
+            await update(self.group.ledger, incarnation, beat, until)
         except Fenced:
             self.lost(incarnation)
             return

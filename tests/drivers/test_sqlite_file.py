@@ -6,12 +6,16 @@ import os
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import polystore
+from polystore.capacity import Capacity
+from polystore.config import Config
 from polystore.driver import ANYTHING, NOTHING, Consistency, Driver, Segment, Stored, Write
 from polystore.drivers.sqlite import open_sqlite
 from polystore.errors import ConfigError, Unavailable, Unsupported
@@ -260,3 +264,33 @@ def test_a_view_is_no_collection(path: Path, open_file: Open) -> None:
     )
     with pytest.raises(ConfigError, match="is a view"):
         get(open_file(), 1)
+
+
+@pytest.mark.rule("THR-4", "DRV-7")
+def test_a_file_that_another_writer_has_asks_for_less(tmp_path: Path) -> None:
+    """SQLITE_BUSY: a side with limits is halved, and the write is made once the file is free."""
+    notes = Collection("notes", ["id"], overload="wait")
+    config = Config(
+        url=f"sqlite:///{tmp_path}/busy.db?timeout=0.01",
+        collections={"notes": notes},
+        capacity=Capacity(rate=1000),
+    )
+    with polystore.open(config) as store:
+        store.create()
+        counters = store._databases.counters
+        other = sqlite3.connect(tmp_path / "busy.db", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+
+        def free() -> None:
+            while not counters.snapshot().get("throttled:database"):
+                time.sleep(0.005)
+            other.execute("ROLLBACK")
+            other.close()
+
+        thread = threading.Thread(target=free)
+        thread.start()
+        store["notes"].put({"id": "a"})
+        thread.join()
+        assert store["notes"].get("a") is not None
+        assert counters.snapshot()["throttled:database"] >= 1
+        assert store._databases._limiter.rate(time.monotonic()) < 600

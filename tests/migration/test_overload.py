@@ -7,7 +7,7 @@ import pytest
 from polystore.capacity import Capacity
 from polystore.driver import Write
 from polystore.effects import Sleep
-from polystore.errors import ConfigError, Declined, InvalidRequest
+from polystore.errors import ConfigError, Declined, InvalidRequest, Unavailable
 from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator, Request
 from polystore.migration.load import Load
@@ -323,3 +323,22 @@ def test_limits_that_cannot_be_are_refused() -> None:
             load.limited(name, value)
     with pytest.raises(ConfigError, match="wait, decline, queue"):
         load.overloaded("a", "panic")
+
+
+@pytest.mark.rule("STG-3", "THR-8")
+def test_a_lease_that_cannot_be_refreshed_holds_no_read_beyond_its_deadline() -> None:
+    with Scene(Stage.DUAL_WRITE) as scene:
+        member = scene.members[0]
+        scene.rule(
+            lambda s: (
+                Fate(apply=None, answer=0.3, error=Unavailable("down"))
+                if s.process == member.name and s.call.side == "control" and s.method == "write"
+                else None
+            )
+        )
+        scene.fleet.pass_time(3.0)  # the lease has run out
+        begun = scene.fleet.scheduler.now
+        get = member.operations["items"].get(("ann", 1), "strong", 1.0)
+        with pytest.raises(Unavailable):
+            scene.fleet.do(member, get)
+        assert scene.fleet.scheduler.now - begun < 2.0
