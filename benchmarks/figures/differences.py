@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.figures.alike import alike
 from benchmarks.figures.figure import Figure
 from benchmarks.figures.limits import limits
 from benchmarks.figures.overload import overload
@@ -11,4 +12,4 @@ from benchmarks.figures.preflight import preflight
 
 def differences() -> list[Figure]:
     """The figures of this area, in the order of the table in the issue."""
-    return [*preflight(), *limits(), overload(), *paced()]
+    return [*preflight(), *limits(), overload(), *paced(), *alike()]

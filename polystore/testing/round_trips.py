@@ -40,7 +40,9 @@ SHAPES: dict[str, tuple[str, ...]] = {
 INDEXES = {"by_a": ("a:number",), "by_b": ("b", "c")}
 POLICIES = {
     "int": {"dynamodb": {"by_a": "native"}, "sqlite": {"by_b": "omit"}},
+    "str": {"datastore": {"by_a": "encode", "by_b": "omit"}},
     "bytes-str": {
+        "datastore": {"by_b": "encode"},
         "memory": {"by_a": "omit", "by_b": "omit"},
         "sqlite": {"by_b": "omit"},
         "dynamodb": {"by_a": "omit", "by_b": "omit"},

@@ -64,6 +64,13 @@ ODD_DATETIMES = (
     datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
     datetime(2026, 2, 28, 12, 0, 0, 1, tzinfo=UTC),
 )
+LARGE = (
+    "x" * 1501, "é" * 751, "\x00" * 3000, "\U0001f600" * 1000, b"\xff" * 1501,
+    bytes(range(256)) * 10, list(range(1200)), [float(n) for n in range(300)],
+    {f"f{n}": n / 7 for n in range(300)}, [[[{"a": [{"b": [[None, 1.5, Decimal("1.50")]]}]}]]],
+)  # fmt: skip
+"""Values beyond what an index takes, and deep ones."""
+
 ODD_NAMES = ("", " ", "a.b", "a/b", "#a", ":a", "$a", "__a__", "0", "ключ", "\U0001f600", "a'\"`b")
 
 
@@ -147,8 +154,9 @@ def names() -> SearchStrategy[str]:
 
 def values(max_leaves: int = 8) -> SearchStrategy[Any]:
     """Every portable value, containers nested in each other."""
+    leaf = indexable()
     return st.recursive(
-        indexable() | sets(),
+        st.one_of(leaf, leaf, leaf, sets(), st.sampled_from(LARGE)),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names(), inner, max_size=4),
         max_leaves=max_leaves,
     )

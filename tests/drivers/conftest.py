@@ -34,6 +34,8 @@ ABOUT_WHAT_IS_STORED = (
     "test_indexes.py",
     "test_partitions.py",
     "test_policies.py",
+    "test_round_trips.py",
+    "test_orders.py",
 )
 """Long tests of what no wire has a part in; the plugin's own tests send each value over both."""
 
