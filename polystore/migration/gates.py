@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 
@@ -15,6 +16,10 @@ from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.preflight.report import report_of
 from polystore.migration.progress import copy_summary
 from polystore.migration.stages import BUCKETS, TARGET, Setting, Stage
+from polystore.route.plain import patiently
+
+PATIENCE = 30.0
+"""Seconds for which a gate asks again where a database gives way."""
 
 
 @attrs.frozen
@@ -109,7 +114,9 @@ async def native_expiry_off(at: Situation) -> Gate:
     problems = []
     for side in at.group.sides.values():
         for collection in at.group.collections.values():
-            told = await side.native_expiry(collection)
+            bound = at.group.bounds[collection.name].both
+            ask = partial(side.native_expiry, collection)  # ten a second is all that DynamoDB takes
+            told = await patiently(ask, PATIENCE, (bound, ()))
             if told.on or (told.on is None and not at.sole):
                 problems.append(f"{side.name}: {told.says}")
     text = "no database removes records by itself"

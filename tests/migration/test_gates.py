@@ -10,7 +10,7 @@ import pytest
 from polystore.capabilities import Capabilities, Scope, Transactions
 from polystore.driver import NativeExpiry, Write
 from polystore.drivers.memory import MemoryDriver
-from polystore.errors import GateClosed, PolystoreError
+from polystore.errors import GateClosed, PolystoreError, Throttled
 from polystore.migration.coordinator import Coordinator, Request
 from polystore.migration.ledger import SLOTS
 from polystore.migration.stages import SOURCE, TARGET, Stage
@@ -97,7 +97,16 @@ def test_prepare_needs_databases_that_remove_nothing_by_themselves(
             "native-expiry-off",
         )
         assert "nobody knows; ask there" in text
+        busy = [Throttled("ten a second")] * 3
+
+        def asked(_: Collection) -> NativeExpiry:
+            if busy:
+                raise busy.pop()
+            return told
+
+        monkeypatch.setattr(driver, "native_expiry", asked)
         assert scene.operator.advance().stage is Stage.PREPARE  # with the operator's word
+        assert not busy
 
 
 @pytest.mark.rule("GATE-3")
