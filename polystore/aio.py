@@ -111,6 +111,10 @@ class AsyncStore:
         """What is really there, by collection and by side."""
         return await asyncio.to_thread(self._databases.describe)
 
+    def counts(self, group: str | None = None) -> dict[str, int]:
+        """What was counted in this process since it was opened, as in the synchronous store."""
+        return self._databases.counts(group)
+
     def native(self, name: str, side: str | None = None) -> Any:
         """The database's own client, for what polystore does not offer."""
         return self._databases.native(name, side)

@@ -170,6 +170,11 @@ class Databases:
             raise InvalidRequest(f"no group {group!r} is declared; declared: {declared}")
         return self._members[group]
 
+    def counts(self, group: str | None) -> dict[str, int]:
+        """What was counted in this process, of one group or of the store's own database."""
+        counters = self.counters if group is None else self.member(group).session.counters
+        return counters.snapshot()
+
     def _check_open(self) -> None:
         if self.closed:
             raise Unavailable("this store is closed; open it again")

@@ -130,6 +130,14 @@ class Store:
         """What is really there, by collection and by side."""
         return self._databases.describe()
 
+    def counts(self, group: str | None = None) -> dict[str, int]:
+        """What was counted in this process since it was opened: declines, waits and the like.
+
+        Args:
+            group: the name of one; by default the database of collections in no group.
+        """
+        return self._databases.counts(group)
+
     def native(self, name: str, side: str | None = None) -> Any:
         """The database's own client, for what polystore does not offer.
 

@@ -40,9 +40,9 @@ async def _sweep(side: Side, collection: Collection, doomed: Callable[[Stored], 
     removed = 0
     cursor: str | None = None
     limit = side.capabilities(collection).batches.write_items
-    size = limit.most if limit else PAGE
+    size = side.portion(limit.most if limit else PAGE)
     while True:
-        page = await side.scan(collection, Segment(), cursor, PAGE)
+        page = await side.scan(collection, Segment(), cursor, side.portion(PAGE))
         writes = [
             Write(collection, stored.key, None, Unchanged(stored.token))
             for stored in page.records

@@ -210,7 +210,7 @@ class Coordinator:
         setting = await self.group.ledger.setting()
         if setting.stage is not Stage.CLEAN:
             raise IllegalEdge(f"cleaning needs the stage clean; this is {setting.stage.value}")
-        return await sweep(self.group, self.group.sides[TARGET])
+        return await sweep(self.group, self.group.sides[TARGET].background())
 
     async def finish(self) -> Setting:
         """Take up what another coordinator left: give up a freeze, wait for acknowledgements."""

@@ -37,6 +37,8 @@ def test_a_rate_and_a_policy_reach_an_application_that_runs(
         with pytest.raises(Declined, match="the target"):
             cities.put({"country": "c1", "city": 502})
         assert cities.get("c1", 502) is None
+        assert store.counts("geo")["declined:target"] == 1
+        assert store.counts() == {}
         while True:
             shown = migrate("status", "--json").data
             if shown["counts"].get("declined:target") or time.monotonic() > deadline + 5:

@@ -48,7 +48,7 @@ def limited(overload: str = "decline", **limits: Any) -> Iterator[Store]:
 
 
 def counts(store: Store) -> dict[str, int]:
-    return store._databases.counters.snapshot()
+    return store.counts()
 
 
 OPERATIONS: dict[str, Callable[[Store], object]] = {
@@ -256,5 +256,6 @@ def test_a_permit_of_a_cancelled_call_comes_back_when_the_call_has_ended(
             go_on.set()
             await store["notes"].put({"id": "b"})
             assert limiter._running == 0
+            assert store.counts() == {"waited:database": 1} or store.counts() == {}
 
     asyncio.run(scene())

@@ -171,7 +171,8 @@ class Scan:
         """Look at the next page of a segment."""
         source = self.group.sides[SOURCE].background()
         segment = Segment(part.index, part.count)
-        page = await patiently(partial(source.scan, collection, segment, part.cursor, self._page))
+        portion = source.portion(self._page)
+        page = await patiently(partial(source.scan, collection, segment, part.cursor, portion))
         tally = Tally()
         tally.join(part.tally)
         tally.join(look.at(page.records))
