@@ -603,7 +603,7 @@ class MigratingRoute:
                     s for s in page.records if setting.home(self.group.bucket(s.key)) == home
                 ]
             now = await wall_clock([s for page in pages for s in page.records])
-            return merged(plan, pages, limit, now)
+            return merged(plan, pages, after, limit, now)
 
         def needs(setting: Setting) -> list[Need]:
             return [Need(self.group.sides[h], 1) for h in self._homes(setting, buckets)]
