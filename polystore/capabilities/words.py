@@ -65,7 +65,7 @@ ADVICE: Mapping[str, str] = {
     "keys.empty": "Give such records a key part that is not empty.",
     "keys.int_min": "Use larger ints in keys, or a placement that stores the key as text.",
     "keys.int_max": "Use smaller ints in keys, or a placement that stores the key as text.",
-    "records.size": "Make the record smaller, or keep its large values elsewhere.",
+    "records.size": 'Make the record smaller, or let the collection say oversized = "compress".',
     "records.depth": "Nest lists and maps less deeply.",
     "records.name": "Shorten the field name.",
     "values.size": "Keep large texts and bytes elsewhere, or split them.",

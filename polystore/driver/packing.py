@@ -109,10 +109,16 @@ class Packing:
         """The write, its record compressed where the database would not take it as it is."""
         if write.collection.oversized is not Oversized.COMPRESS or write.fields is None:
             return write
-        limit = self._promised(write.collection).records.size
-        if limit is None or at_most_bytes(write) <= limit.most:
+        promised = self._promised(write.collection)
+        record, text = promised.records.size, promised.values.size
+        least = min((limit.most for limit in (record, text) if limit), default=None)
+        if least is None or at_most_bytes(write) <= least:
             return write
-        return write if self._driver.measure(write).record <= limit.most else packed(write)
+        sizes = self._driver.measure(write)
+        fits = (record is None or sizes.record <= record.most) and (
+            text is None or sizes.text <= text.most
+        )
+        return write if fits else packed(write)
 
 
 def packed(write: Write) -> Write:

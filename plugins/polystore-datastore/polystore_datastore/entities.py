@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from polystore.driver import Sizes, Stored, Token, Write
-from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
+from polystore.driver.bookkeeping import EXPIRES, PACKED, STAMP, TOMBSTONE, WRITE_ID
 from polystore.schema import Index
 from polystore.values import RESERVED, Fields, microseconds, moment_at
 from polystore_datastore.marks import Version, keep_marks, seen
@@ -120,6 +120,8 @@ def stored(place: Place, result: Message) -> Stored | None:
     kept = {name: fields.pop(name) for name in [n for n in fields if n[:4] == RESERVED]}
     if kept:
         write_id, stamp = kept.get(WRITE_ID), kept.get(STAMP)
+        if PACKED in kept:
+            fields[PACKED] = kept[PACKED]
     fields.update(zip(place.collection.key_names, key, strict=True))
     return Stored(key, fields, seen(result.version, properties), write_id, stamp, expires)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from polystore.driver.bookkeeping import PACKED
 from polystore.driver.keycodec import decode_key, encode_key
 from polystore.driver.policies import OPTION, Policed, Policy, policed
 from polystore.errors import ConfigError, InvalidKey
@@ -229,7 +230,7 @@ def _unindexed(collection: Collection, indexed: frozenset[str]) -> frozenset[str
             f"unindexed has {', '.join(both)}, which a native index needs; give the index the "
             "policy encode",
         )
-    return frozenset(given)
+    return frozenset((*given, PACKED))
 
 
 def _check_kind(collection: Collection, kind: Any) -> None:
