@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol, Self, TypeAlias, TypeVar
 
 from polystore.capabilities import Capabilities
@@ -120,6 +120,13 @@ class Side:
     def measure(self, write: Write) -> Sizes:
         """What a put would take as it would be stored. No call."""
         return self.calls.measure(write)
+
+    def batches(self, writes: Sequence[Write]) -> Iterator[Sequence[Write]]:
+        """Writes in parts that one call of ``write_many`` takes."""
+        limits = [self.capabilities(w.collection).batches.write_items for w in writes]
+        size = min((limit.most for limit in limits if limit), default=len(writes) or 1)
+        for start in range(0, len(writes), size):
+            yield writes[start : start + size]
 
     def portion(self, most: int) -> int:
         """How many records one call of copying should bring, of ``most`` at most."""

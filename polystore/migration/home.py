@@ -13,7 +13,7 @@ from typing import Self
 from polystore.driver import Check, Committed, Rejected, Stored, Write, Written
 from polystore.driver.side import Side, read_one
 from polystore.effects import Now, Sleep, Uniform
-from polystore.errors import Contention, DriverError, OutcomeUnknown, Unavailable
+from polystore.errors import Contention, DriverError, InvalidRequest, OutcomeUnknown, Unavailable
 from polystore.identity import WriteIds
 from polystore.migration.ledger import SLOTS
 from polystore.migration.slots import FREE, UNKNOWN, Pool, Slot, SlotRecord, targets_of
@@ -25,7 +25,7 @@ class Fenced(Exception):
     """The slot is closed or gone: this incarnation has been shut out; nothing was applied."""
 
 
-_NOT_APPLIED = (Fenced, Contention, Unavailable, DriverError)
+_NOT_APPLIED = (Fenced, Contention, Unavailable, DriverError, InvalidRequest)
 """What :func:`commit` raises where surely nothing was applied."""
 
 
@@ -69,7 +69,7 @@ async def commit(
     Raises:
         Fenced: the slot is closed; surely not applied.
         OutcomeUnknown: no answer by the deadline; the slot keeps the attempt.
-        Contention, Throttled, Unavailable, DriverError: surely not applied.
+        Contention, Throttled, Unavailable, DriverError, InvalidRequest: surely not applied.
     """
     targets = targets_of(writes)
     slot_write = slot.attempt(targets, ids.new())

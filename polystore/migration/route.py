@@ -427,12 +427,13 @@ class MigratingRoute:
             if len(ready) == 1:
                 await put_if_older(mirror, ready[0])
             else:
-                outcomes = await mirror.write_many(ready)
-                for write, outcome in zip(ready, outcomes, strict=True):
-                    if isinstance(outcome, Refused):
-                        await check_refusal(mirror, write, outcome)
-                    elif isinstance(outcome, Unprocessed):
-                        raise outcome.error
+                for part in mirror.batches(ready):
+                    outcomes = await mirror.write_many(part)
+                    for write, outcome in zip(part, outcomes, strict=True):
+                        if isinstance(outcome, Refused):
+                            await check_refusal(mirror, write, outcome)
+                        elif isinstance(outcome, Unprocessed):
+                            raise outcome.error
         except PolystoreError:
             self.session.counters.add(PENDING, len(ready))
             return False

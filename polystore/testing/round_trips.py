@@ -237,10 +237,7 @@ async def copy(
 
 
 async def _written(side: Side, writes: Sequence[Write]) -> None:
-    most = side.capabilities(writes[0].collection).batches.write_items if writes else None
-    size = most.most if most else PAGE
-    for start in range(0, len(writes), size):
-        part = writes[start : start + size]
+    for part in side.batches(writes):
         outcomes = await side.write_many(part)
         for write, outcome in zip(part, outcomes, strict=True):
             assert isinstance(outcome, Written), (write.key, outcome)

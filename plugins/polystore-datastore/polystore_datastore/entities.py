@@ -18,9 +18,9 @@ from polystore_datastore.refs import NAME_BYTES
 TEXT_BYTES = 1_048_487
 """Longest text or bytes that is in no index (…/datastore/docs/concepts/limits)."""
 
-MOST_INDEXED = 5_000
-"""Fields up to which those without a declared index are indexed too: an entity may have 20,000
-index entries, and lists take several."""
+MOST_INDEXED = 8_000
+"""Fields and elements of lists up to which those without a declared index are indexed too: an
+entity may have 20,000 index entries, of which each takes one in either direction."""
 
 
 def fill_entity(place: Place, write: Write, entity: Message, token: Token = None) -> None:
@@ -58,7 +58,8 @@ def fill_entity(place: Place, write: Write, entity: Message, token: Token = None
 
 def _fill_fields(place: Place, write: Write, fields: Fields, properties: Message) -> None:
     put, unstored, declared = place.codec.put, place.unstored, place.indexed
-    others = place.index_all and len(fields) <= MOST_INDEXED
+    few = len(fields) + sum(len(v) for v in fields.values() if type(v) is list) <= MOST_INDEXED
+    others = place.index_all and few
     is_native, ttl, unindexed = place.codec.is_native, place.ttl, place.unindexed
     for name, value in fields.items():
         if name in unstored:
@@ -67,7 +68,10 @@ def _fill_fields(place: Place, write: Write, fields: Fields, properties: Message
             target = properties[ESCAPE + name]
         else:
             target = properties[name if name[:1] not in ("_", "") else property_name(name)]
-        indexed = is_native(value) if name in declared else others and name not in unindexed
+        if name in declared:
+            indexed = is_native(value) and (few or type(value) is not list)
+        else:
+            indexed = others and name not in unindexed
         put(target, value, indexed)
     for property_, text in index_texts(place, write, fields):
         properties[property_].string_value = text

@@ -262,6 +262,16 @@ def test_an_embedded_key_is_written_back_as_one() -> None:
     assert CODEC.get(message) == {"n": 3, "__key__": Ref("Part", ("p",))}
 
 
+@pytest.mark.parametrize(("lists", "indexed"), [(7, True), (8, False)])
+def test_so_many_values_are_indexed_and_no_more(lists: int, indexed: bool) -> None:
+    fields: dict[str, Any] = {f"l{i}": [0] * 1000 for i in range(lists)}
+    write = Write(PATH, ("c", 1), {"customer": "c", "order": 1, "n": 1, **fields})
+    entity = Entity()
+    fill_entity(place_of(PATH, CODEC), write, entity)
+    assert entity.properties["n"].exclude_from_indexes is not indexed
+    assert entity.properties["l0"].array_value.values[0].exclude_from_indexes is not indexed
+
+
 def test_sizes_are_those_of_the_entity_and_its_key() -> None:
     fields: dict[str, Any] = {
         "customer": "c" * 200,

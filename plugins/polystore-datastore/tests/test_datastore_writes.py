@@ -336,3 +336,13 @@ def test_entities_of_another_program_are_read_and_replaced(driver: DatastoreDriv
     assert isinstance(outcome, Written)
     assert driver.describe(orders).problems == ()
     driver.drop(orders)
+
+
+@pytest.mark.rule("CAP-9", "CAP-3")
+def test_more_values_than_a_record_may_have_in_indexes(driver: DatastoreDriver, made: Made) -> None:
+    """Datastore refuses over 20,000 index entries; indexes that nobody declared give way before."""
+    things = made(indexes={"by_state": ["state"]})
+    lists: dict[str, Any] = {f"l{i}": list(range(1000)) for i in range(20)}
+    fields = {"id": "k", "state": list(range(1000)), **lists}
+    written(driver.write(Write(things, ("k",), fields, write_id="w")))
+    assert found(driver, things, "k").fields == fields

@@ -12,14 +12,17 @@ from polystore.errors import Contention, PolystoreError, Throttled, Unavailable,
 from polystore_dynamodb.connection import Connection
 from polystore_dynamodb.faults import CONTENDED, THROTTLED, error_of, reasons_of
 from polystore_dynamodb.items import written_token
-from polystore_dynamodb.limits import BATCH_WRITE, TRANSACTION_ITEMS, TRANSACTION_SIZE
-from polystore_dynamodb.sizes import item_size
+from polystore_dynamodb.limits import BATCH_WRITE, REQUEST, TRANSACTION_ITEMS, TRANSACTION_SIZE
+from polystore_dynamodb.sizes import item_size, sent_size
 from polystore_dynamodb.transactions import REFUSED, Tables, transaction
 from polystore_dynamodb.writes import refusal, write_request
 
 Outcome: TypeAlias = Written | Refused | Unprocessed
 Part: TypeAlias = list[int]
 """Positions of writes that one call carries."""
+
+SPARE = 64 * 1024
+"""Bytes of a request that are left for what is around its items: names of tables, and its head."""
 
 _NOT_APPLIED = (Unavailable, Contention, Unsupported)
 
@@ -50,7 +53,7 @@ class Bulk:
         blind = [i for i in every if isinstance(self._writes[i].condition, Anything)]
         guarded = [i for i in every if i not in set(blind)]
         calls: list[tuple[Callable[[Part], None], Part]] = [
-            (self._batch, blind[i : i + BATCH_WRITE]) for i in range(0, len(blind), BATCH_WRITE)
+            (self._batch, part) for part in self._batches(blind)
         ]
         if self._connection.settings.bulk == "transaction":
             calls += [(self._transactions, part) for part in self._parts(guarded)]
@@ -109,6 +112,20 @@ class Bulk:
             raise
         for name, left in reply.get("UnprocessedItems", {}).items():
             self._left_over(where[name], left)
+
+    def _batches(self, positions: Sequence[int]) -> list[Part]:
+        """Parts of at most 25 writes, and of what one request may send."""
+        parts: list[Part] = []
+        room = 0
+        for i in positions:
+            _, request, _ = write_request(self._tables(self._writes[i].collection), self._writes[i])
+            size = sent_size({"M": request.get("Item") or request["Key"]})
+            if not parts or size > room or len(parts[-1]) == BATCH_WRITE:
+                parts.append([])
+                room = REQUEST.most - SPARE
+            parts[-1].append(i)
+            room -= size
+        return parts
 
     def _left_over(self, part: Part, left: Sequence[dict[str, Any]]) -> None:
         """Mark the writes that DynamoDB handed back."""

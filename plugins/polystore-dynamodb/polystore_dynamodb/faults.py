@@ -42,6 +42,7 @@ from polystore_dynamodb.limits import (
     INDEX_RANGE,
     ITEM,
     PARTITION_KEY,
+    REQUEST,
     SORT_KEY,
     TRANSACTION_SIZE,
 )
@@ -223,6 +224,8 @@ def _by_code(code: str, message: str, operation: str, status: int) -> PolystoreE
 def _invalid(code: str, message: str, operation: str) -> PolystoreError:
     if code.startswith("ItemCollectionSizeLimit"):
         return _too_large(operation, "the partition is over the limit", 10 * GIBIBYTE, "bytes")
+    if code == "413":
+        return _too_large(operation, "the request is over the limit", REQUEST.most, REQUEST.unit)
     for text, limit, problem in _LIMIT_TEXTS:
         if text in message.lower():
             return _too_large(operation, problem, limit.most, limit.unit)

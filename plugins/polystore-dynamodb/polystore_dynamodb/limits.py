@@ -43,6 +43,7 @@ TRANSACTION_SIZE = Limit(4 * 1024 * 1024, "bytes", "the items together", _QUOTAS
 READ_KEYS = Limit(100, "keys", "keys of a BatchGetItem", _MODEL)
 BATCH_WRITE = 25
 """Writes of one BatchWriteItem (botocore's service model)."""
+REQUEST = Limit(16 * 1024 * 1024, "bytes", "a request as it is sent", _QUOTAS)
 WRITE_ITEMS = Limit(
     100, "items", "writes", "one transaction, 4 BatchWriteItem or 100 puts in flight"
 )

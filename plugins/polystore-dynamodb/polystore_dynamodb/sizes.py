@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from polystore_dynamodb.codec import Item, Wire
@@ -51,6 +52,30 @@ def _container_size(kind: str, raw: Any) -> int:
     if kind == "NS":
         return sum(map(number_size, raw))
     return sum(map(len, raw))
+
+
+def sent_size(wire: Wire) -> int:
+    """Bytes of an attribute value in a request, or a few more: JSON surrounds all that is in it."""
+    ((kind, raw),) = wire.items()
+    if kind == "M":
+        return _AROUND + sum(_quoted(name) + sent_size(inner) for name, inner in raw.items())
+    if kind == "L":
+        return _AROUND + sum(map(sent_size, raw))
+    if kind in ("SS", "NS"):
+        return _AROUND + sum(map(_quoted, raw))
+    if kind in ("B", "BS"):
+        return _AROUND + sum(
+            _AROUND + len(part) * 4 // 3 for part in (raw if kind == "BS" else [raw])
+        )
+    return _AROUND + (_quoted(raw) if kind in "SN" else 4)
+
+
+def _quoted(text: str) -> int:
+    return len(encode_basestring_ascii(text)) + 2
+
+
+_AROUND = 14
+"""Braces, quotes, colons, commas, spaces and the type around one value."""
 
 
 def names(wire: Wire) -> Iterator[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,12 +19,14 @@ from polystore.capabilities import EmptyKey
 from polystore.driver import NOTHING, Check, Committed, Sizes, Write, Written
 from polystore.errors import LimitExceeded, PolystoreError
 from polystore.schema import Collection, Index
+from polystore.testing import strategies as portable
 from polystore.values import GeoPoint, Ref
-from polystore_dynamodb import limits
+from polystore_dynamodb import bulk, limits
+from polystore_dynamodb.codec import encode_fields
 from polystore_dynamodb.driver import DynamoDBDriver
 from polystore_dynamodb.limits import capabilities_of
 from polystore_dynamodb.placement import table_of
-from polystore_dynamodb.sizes import number_size
+from polystore_dynamodb.sizes import number_size, sent_size
 
 Made = Callable[..., Collection]
 
@@ -144,6 +148,40 @@ def test_the_size_of_many_numbers_is_what_dynamodb_counts(
             driver.write(padded(write, 409_601, measured))
 
     exact()
+
+
+@pytest.mark.rule("CAP-9")
+@given(portable.values())
+def test_what_is_sent_is_no_larger_than_is_thought(value: Any) -> None:
+    item = encode_fields({"f": value}, {})
+    sent = len(json.dumps(item, default=lambda raw: b64encode(raw).decode()))
+    assert sent <= sent_size({"M": item}) <= 4 * sent + 40
+
+
+@pytest.mark.engine
+@pytest.mark.rule("CAP-9", "DRV-4")
+def test_a_batch_is_split_where_its_request_would_be_too_large(
+    driver: DynamoDBDriver, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DynamoDB answers 413 to over 16 MiB, which 25 items of 120,000 bytes can be in JSON."""
+    things = made()
+    monkeypatch.setattr(bulk, "REQUEST", attrs.evolve(limits.REQUEST, most=bulk.SPARE + 100_000))
+    call, asked = driver._connection.call, []
+
+    def counted(operation: str, **request: Any) -> Any:
+        asked.append((operation, len(request["RequestItems"][things.name])))
+        return call(operation, **request)
+
+    writes = [
+        Write(things, (f"k{i}",), {"id": f"k{i}", "l": [None] * 2000}, write_id=f"w{i}")
+        for i in range(10)
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(driver._connection, "call", counted)
+        assert all(isinstance(outcome, Written) for outcome in driver.write_many(writes))
+    assert {operation for operation, _ in asked} == {"batch_write_item"}
+    assert sum(width for _, width in asked) == 10
+    assert max(width for _, width in asked) == 2  # of 36,000 bytes each
 
 
 @pytest.mark.engine
