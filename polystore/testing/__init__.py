@@ -1,1 +1,1 @@
-"""Parts for tests, shipped: strategies, the simulator of a fleet, the checker of histories."""
+"""Parts for tests, shipped: strategies, round trips, the simulator, the checker of histories."""

@@ -16,6 +16,7 @@ from polystore import (
     Collection,
     Config,
     Conflict,
+    DriverError,
     Field,
     Group,
     If,
@@ -24,6 +25,7 @@ from polystore import (
     Store,
     Transaction,
 )
+from polystore.driver import Write
 from polystore.values import same
 
 BODY = "nothing so long is told twice " * 16_000
@@ -85,6 +87,20 @@ def test_they_are_records_like_others(every_url: str) -> None:
         assert [(r["state"], len(r["body"])) for r in records if r] == [
             ("done", len(BODY)), ("", len(BODY)),
         ]  # fmt: skip
+
+
+@pytest.mark.rule("REC-10", "ERR-3")
+def test_bytes_of_others_are_told_with_their_place(local_url: str) -> None:
+    collection = papers()
+    with polystore.open(local_url, [collection]) as store:
+        store.create()
+        driver = store._databases.driver(local_url)
+        driver.write(Write(collection, ("a", 1), {"shelf": "a", "n": 1, "_ps_z": b"x"}))
+        here = store[collection.name]
+        for call in (lambda: here.get("a", 1), lambda: list(here.query("a"))):
+            with pytest.raises(DriverError, match="none that polystore wrote") as caught:
+                call()
+            assert (caught.value.collection, caught.value.key) == (collection.name, ("a", 1))
 
 
 @pytest.mark.engine
