@@ -166,7 +166,8 @@ def _size(measure: Measure, write: Write) -> int:
 
 
 def _as_write(collection: Collection, stored: Stored) -> Write:
-    return Write(collection, stored.key, stored.fields, ANYTHING, stored.write_id, stored.stamp)
+    write_id, stamp, expires = stored.write_id, stored.stamp, stored.expires
+    return Write(collection, stored.key, stored.fields, ANYTHING, write_id, stamp, expires)
 
 
 def _found(reply: object) -> list[Stored]:
