@@ -178,3 +178,26 @@ def test_the_core_refuses_what_an_index_rejects(driver: Driver, declare: Make) -
         with pytest.raises(InvalidValue, match=r"takes no .* 'rank'.* number") as caught:
             bound.check_write(put(things, (1,), state="s", rank=rank))
         assert (caught.value.driver, caught.value.key) == (driver.name, (1,))
+
+
+@pytest.mark.rule("QRY-11", "DRV-9")
+def test_another_policy_holds_from_the_start(driver: Driver, make: Make) -> None:
+    """Once it was created: what the index had under the policy before is neither lost nor shown."""
+    things = make(["id:int"], indexes=[RANK], placements=under("encode", "by_rank"))
+    ranks = [3, None, 1, "x", 2]
+    fill(driver, [put(things, (n,), state="s", rank=rank) for n, rank in enumerate(ranks)])
+    everything = [(1,), (2,), (4,), (0,), (3,)]
+    policies = {"omit": [(2,), (4,), (0,)], "encode": everything, "native": everything}
+    if driver.name in ("sqlite", "dynamodb"):
+        del policies["native"]
+    for policy, expected in policies.items():
+        placements = under(policy, "by_rank")
+        changed = Collection(things.name, things.key, indexes=[RANK], placements=placements)
+        made = driver.name in ("memory", "sqlite")
+        assert bool(driver.describe(changed).problems) == made
+        driver.create(changed)
+        assert driver.describe(changed).problems == ()
+        found_ = answer(driver, changed, QueryPlan(RANK, ("s",)), 2)
+        keys = [record.key for record in found_]
+        # Datastore's own order of several types: null, numbers, texts here too.
+        assert keys == expected, policy
