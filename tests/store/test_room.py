@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -11,6 +12,8 @@ import pytest
 import polystore
 from polystore import Collection, Config, Group, LimitExceeded, Store, Transaction
 from polystore.capabilities import Capabilities, Limit
+from polystore.driver import Write
+from polystore.drivers.memory import MemoryDriver
 from polystore.migration.ledger import SLOTS
 from polystore.migration.stages import Setting, Stage
 from polystore.plugin import Registry, hookimpl
@@ -40,12 +43,28 @@ class Small:
         return attrs.evolve(declared, transactions=attrs.evolve(declared.transactions, size=limit))
 
 
+class Narrow:
+    """A plugin for databases that take two writes in one call of ``write_many``."""
+
+    @hookimpl
+    def polystore_lower_capabilities(self, declared: Capabilities) -> Capabilities:
+        limit = Limit(2, "items", "one call", "this test")
+        return attrs.evolve(declared, batches=attrs.evolve(declared.batches, write_items=limit))
+
+
 @pytest.fixture(params=["commit", "slot"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """A group in dual-write on two such memories."""
+    """A group in dual-write on two memories that are small."""
+    with dual_write(Small(request.param == "slot"), f"{tmp_path.name}-{request.param}") as opened:
+        yield opened
+
+
+@contextmanager
+def dual_write(plugin: object, name: str) -> Iterator[Store]:
+    """A group in dual-write on two memories that a plugin lowers."""
     registry = Registry()
-    registry.register(Small(request.param == "slot"), "small")
-    place = f"memory://room-{tmp_path.name}-{request.param}"
+    registry.register(plugin, "test")
+    place = f"memory://room-{name}"
     group = Group(
         name="g", collections=("notes",), source=f"{place}-a", target=f"{place}-b", colocate=1
     )
@@ -80,3 +99,28 @@ def test_the_slot_counts_too(store: Store) -> None:
     assert states == {"free"}
     store.transaction(lambda tx: filled(tx, 3))
     assert store["notes"].count("f") == 3
+
+
+@pytest.mark.rule("CAP-4", "MIR-3")
+def test_a_transaction_wider_than_the_batch_of_the_mirror_is_mirrored_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths = []
+    write_many = MemoryDriver.write_many
+
+    def counted(self: MemoryDriver, writes: Sequence[Write]) -> object:
+        widths.append(len(writes))
+        return write_many(self, writes)
+
+    monkeypatch.setattr(MemoryDriver, "write_many", counted)
+    with dual_write(Narrow(), tmp_path.name) as store:
+
+        def filled(tx: Transaction) -> None:
+            for number in range(5):
+                tx["notes"].put({"folder": "f", "id": str(number)})
+
+        store.transaction(filled)
+        group = store._databases.member("g").group
+        tables = [side.driver.native(None)["notes"].rows for side in group.sides.values()]
+    assert widths == [2, 2, 1]
+    assert tables[0].keys() == tables[1].keys() == {("f", str(number)) for number in range(5)}
