@@ -118,6 +118,7 @@ class Databases:
             self._ids,
             self._promised,
             ThreadSignal(),
+            self._registry.notify,
         )
 
     def _access(self, collection: Collection) -> Access:

@@ -36,6 +36,7 @@ from polystore.migration.stages import (
     previous_stage,
     thawed,
 )
+from polystore.observe.events import DIAL_CHANGED, STAGE_CHANGED
 
 FREEZE_SECONDS = 3.0
 """A freeze that not everybody has acknowledged by then is given up (PROTOCOL.md 2)."""
@@ -141,6 +142,7 @@ class Coordinator:
             await self.fleet.barrier(within=self._patience)  # finds the dead before anybody waits
             setting = await self._turn(setting, goal)
             self._told(setting)
+        self.group.tell(DIAL_CHANGED, buckets=setting.moved, epoch=setting.epoch)
         await self.fleet.tell(setting, fast=False)
         return setting
 
@@ -239,6 +241,7 @@ class Coordinator:
         await self.fleet.tell(setting, fast=True)
         new = await self._advanced(setting, lambda now: after(now, stage))
         await self.group.ledger.record(new, f"{what} → {stage.value}", request.who, request.why)
+        self.group.tell(STAGE_CHANGED, stage=new.stage.value, epoch=new.epoch)
         self._told(new)
         new = await self._acknowledged(new)
         await self.fleet.tell(new, fast=False)

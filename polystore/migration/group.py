@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import attrs
@@ -17,7 +17,8 @@ from polystore.identity import WriteIds
 from polystore.migration.ledger import SLOTS, Ledger
 from polystore.migration.load import Load
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, bucket_of
-from polystore.observe import Counters
+from polystore.observe import Counters, Event
+from polystore.observe.events import nobody
 from polystore.pacing.limiter import Limiter
 from polystore.pacing.pace import Pace
 from polystore.route.bound import Bound
@@ -52,6 +53,7 @@ class OpenGroup:
         ids: makes write ids.
         promised: what a driver promises for a collection, lowered by plugins.
         signal: guards the limits of the sides.
+        notify: told of rare events.
 
     Attributes:
         counters: what happened to this group in this process.
@@ -71,6 +73,7 @@ class OpenGroup:
         ids: WriteIds,
         promised: Promised,
         signal: Signal,
+        notify: Callable[[Event], None] = nobody,
     ) -> None:
         self.config = config
         self.collections = MappingProxyType(dict(collections))
@@ -92,6 +95,7 @@ class OpenGroup:
             }
         )
         self.ids = ids
+        self._notify = notify
         self.ledger = Ledger(Side("control", control, promised), config.name, ids)
         self.bounds = {name: self._bounds(c) for name, c in self.collections.items()}
         self.slots = {name: Bound(SLOTS, (side,)) for name, side in self.sides.items()}
@@ -103,6 +107,10 @@ class OpenGroup:
             Bound(collection, (source, target)),
             Bound(collection, (target,)),
         )
+
+    def tell(self, kind: str, **details: object) -> None:
+        """Tell plugins of a rare event of :mod:`polystore.observe.events`."""
+        self._notify(Event(kind, self.config.name, details))
 
     def collection(self, name: str) -> Collection:
         """A collection by name. Raises ConfigError where the group has none of this name."""

@@ -10,7 +10,7 @@ from polystore.effects import Changed, Now, Sleep, Uniform
 from polystore.errors import PolystoreError
 from polystore.migration.coordinator import FREEZE_SECONDS, Coordinator
 from polystore.migration.member import CLOSED
-from polystore.migration.repair import Discrepancy, settle_suspects
+from polystore.migration.repair import Discrepancy, settle_suspects, tell
 from polystore.migration.session import Session
 from polystore.migration.slots import Target
 from polystore.migration.stages import Setting, Stage
@@ -92,6 +92,7 @@ class Keeper:
         if suspects:
             found = await settle_suspects(self.session, self._coordinator.fleet, suspects)
             self.discrepancies += found
+            tell(self.session.group, found)
             self.session.counters.add("discrepancies", len(found))
 
     async def _bury(self, now: float) -> None:

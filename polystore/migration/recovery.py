@@ -19,6 +19,7 @@ from polystore.migration.member import ACTIVE, CLOSED, RECOVERED, Member
 from polystore.migration.mirror import converge, mirror_write, put_if_older
 from polystore.migration.slots import SlotRecord, Target, slot_fields
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
+from polystore.observe.events import MEMBER_CLOSED
 from polystore.values import Fields
 
 LEASE_MARGIN = 1.1
@@ -36,12 +37,16 @@ class Recovered:
 async def close(group: OpenGroup, member: Member) -> Member:
     """Shut a member out, from this moment on; its reads end with its lease."""
 
+    shut = False
+
     def closed(fields: Fields | None) -> Fields | None:
-        if fields is None or fields["state"] != ACTIVE:
-            return None
-        return {**fields, "state": CLOSED}
+        nonlocal shut
+        shut = fields is not None and fields["state"] == ACTIVE
+        return {**fields, "state": CLOSED} if fields is not None and shut else None
 
     stored = await group.ledger.change(member.stored.key[1], closed)  # type: ignore[arg-type]
+    if shut:
+        group.tell(MEMBER_CLOSED, member=member.id)
     return Member.of(stored or member.stored)
 
 

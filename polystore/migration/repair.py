@@ -24,6 +24,7 @@ from polystore.migration.mirror import converge
 from polystore.migration.session import Session
 from polystore.migration.slots import FREE, OWED, UNKNOWN, Target
 from polystore.migration.stages import Setting
+from polystore.observe.events import DISCREPANCY
 from polystore.route.plain import unchanged
 from polystore.values import Key
 
@@ -39,6 +40,18 @@ class Discrepancy:
     key: tuple[object, ...]
     kind: str
     repaired: bool
+
+
+def tell(group: OpenGroup, found: Sequence[Discrepancy]) -> None:
+    """Tell plugins of discrepancies."""
+    for one in found:
+        group.tell(
+            DISCREPANCY,
+            collection=one.collection,
+            key=one.key,
+            differs=one.kind,
+            repaired=one.repaired,
+        )
 
 
 @attrs.frozen

@@ -21,7 +21,7 @@ from polystore.migration.backfill import patiently
 from polystore.migration.compare import KINDS, differs, summary
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
-from polystore.migration.repair import Discrepancy, certain, repaired
+from polystore.migration.repair import Discrepancy, certain, repaired, tell
 from polystore.migration.session import Session
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
 from polystore.schema import Collection
@@ -143,6 +143,7 @@ class Verifier:
                 found.discrepancies.append(
                     Discrepancy(collection.name, look.target[1], kind, False)
                 )
+        tell(self.group, found.discrepancies)
         return found
 
     async def _walk(

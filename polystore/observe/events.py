@@ -9,32 +9,18 @@ from typing import Any
 import attrs
 
 STAGE_CHANGED = "stage-changed"
-DIAL_CHANGED = "dial-changed"
-MEMBER_JOINED = "member-joined"
-MEMBER_CLOSED = "member-closed"
-MEMBER_RECOVERED = "member-recovered"
-GATE_OVERRIDDEN = "gate-overridden"
-CHECKPOINT = "checkpoint"
-BACKFILL_FINISHED = "backfill-finished"
-VERIFICATION_FINISHED = "verification-finished"
-DISCREPANCY = "discrepancy"
-REPAIRED = "repaired"
+"""With ``stage`` and ``epoch``."""
 
-KINDS = frozenset(
-    {
-        STAGE_CHANGED,
-        DIAL_CHANGED,
-        MEMBER_JOINED,
-        MEMBER_CLOSED,
-        MEMBER_RECOVERED,
-        GATE_OVERRIDDEN,
-        CHECKPOINT,
-        BACKFILL_FINISHED,
-        VERIFICATION_FINISHED,
-        DISCREPANCY,
-        REPAIRED,
-    }
-)
+DIAL_CHANGED = "dial-changed"
+"""With ``buckets``, those whose home is the target now, and ``epoch``."""
+
+MEMBER_CLOSED = "member-closed"
+"""With ``member``: it was shut out; whoever told finishes what it left."""
+
+DISCREPANCY = "discrepancy"
+"""With ``collection``, ``key``, what ``differs`` and whether it was ``repaired``."""
+
+KINDS = frozenset({STAGE_CHANGED, DIAL_CHANGED, MEMBER_CLOSED, DISCREPANCY})
 """Every kind of event that there is."""
 
 
@@ -49,8 +35,7 @@ class Event:
     Attributes:
         kind: one of :data:`KINDS`.
         group: the group that it happened in.
-        details: what more there is to say, as plain JSON values: keys and numbers, never values
-            of fields.
+        details: what more there is to say: names, keys and numbers, never values of fields.
     """
 
     kind: str = attrs.field(validator=attrs.validators.in_(KINDS))
@@ -60,3 +45,7 @@ class Event:
     def as_mapping(self) -> dict[str, Any]:
         """The event as plugins get it: ``details`` with ``kind`` and ``group`` among them."""
         return {**self.details, "kind": self.kind, "group": self.group}
+
+
+def nobody(_event: Event) -> None:
+    """Where no plugin is to be told."""

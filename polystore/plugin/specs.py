@@ -78,8 +78,10 @@ class Hooks:
 
     @hookspec
     def polystore_event(self, event: Mapping[str, Any]) -> None:
-        """Called for rare events: a stage changed, a discrepancy was found, a member was closed.
+        """Called for rare events: stage or dial changed, a member closed, a discrepancy found.
 
-        ``event["kind"]`` names it. An exception raised here is logged and changes nothing.
+        It is called once, in the process that did or found it, and should be quick: that process
+        waits. ``event["kind"]`` names the event, see :mod:`polystore.observe.events`. An exception
+        raised here is logged and changes nothing.
         """
         raise NotImplementedError  # pragma: no cover  # a hookspec is never called
