@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 from polystore.driver import Stored
 from polystore.driver.side import Side
@@ -154,7 +155,8 @@ class Session:
         idle = await self.latch.idle_within(ALL, self.group.config.call_timeout)
         if not idle or not await self._settle(incarnation):
             raise OutcomeUnknown("the mirror still lacks writes: another process will recover them")
-        await self.observed.say(incarnation.setting, at_once=True)
+        with suppress(PolystoreError):  # what it saw holds nobody back
+            await self.observed.say(incarnation.setting, at_once=True)
         with self.signal:
             self.incarnation = None
         for slot in self._slots_in_play(incarnation):

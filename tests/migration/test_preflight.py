@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import attrs
@@ -18,8 +18,8 @@ from polystore.migration.preflight.report import Report, report_of
 from polystore.migration.preflight.scan import Scan
 from polystore.migration.stages import SOURCE, TARGET, Stage
 from polystore.schema import Collection
-from polystore.testing.simulator import ITEMS, REQUEST, Operator
-from polystore.testing.simulator.faults import refused
+from polystore.testing.simulator import ITEMS, REQUEST, Fate, Operator, Sent, SimulatedMember
+from polystore.testing.simulator.faults import lost, refused, unanswered
 from polystore.values import Fields
 from tests.migration.scene import Scene
 from tests.migration.test_gates import refused as shut
@@ -206,14 +206,50 @@ def test_there_is_no_preflight_once_the_source_is_not_the_home_of_all() -> None:
         scene.operator.preflight()
 
 
+def saw(scene: Scene, name: str, item: int) -> SimulatedMember:
+    """A new process of the application, in which one record was put that is too large."""
+    member = scene.fleet.member(name)
+    large: Fields = {"owner": "ann", "item": item, "v": 1, "pad": "y" * 900}
+    scene.fleet.do(member, member.operations["items"].put(large, Always(), 10.0))
+    return member
+
+
+def says(sent: Sent) -> bool:
+    """Whether a call brings what a member saw to the control store."""
+    return sent.method == "write" and "/observed/" in str(sent.call.arguments[0].key[-1])
+
+
+@pytest.mark.rule("PRE-2", "CAP-8")
+@pytest.mark.parametrize("fault", [lost, unanswered])
+def test_what_a_member_saw_is_said_once_whatever_becomes_of_the_call(
+    fault: Callable[[Sent], Fate],
+) -> None:
+    with scene_with_small_target(0) as (scene, operator):
+        met = scene.once(lambda s: fault(s) if says(s) else None)
+        saw(scene, "new", 1)
+        scene.fleet.pass_time(15.0)
+        assert met
+        assert [f.cases.count for f in known(operator).unsettled] == [1]
+
+
+@pytest.mark.rule("PRE-2", "CAP-8")
+def test_a_member_that_leaves_says_first_what_it_saw() -> None:
+    with scene_with_small_target(0) as (scene, operator):
+        member = saw(scene, "first", 1)
+        scene.fleet.pass_time(1.0)
+        large: Fields = {"owner": "ann", "item": 2, "v": 1, "pad": "y" * 900}
+        scene.fleet.do(member, member.operations["items"].put(large, Always(), 10.0))
+        assert [f.cases.count for f in known(operator).unsettled] == [1]
+        scene.fleet.do(member, member.session.leave())
+        assert [f.cases.count for f in known(operator).unsettled] == [2]
+
+
 @pytest.mark.rule("PRE-2", "CAP-8")
 def test_what_members_saw_of_live_writes_is_joined() -> None:
     with scene_with_small_target(1) as (scene, operator):
         fleet = scene.fleet
         for number in (1, 2):
-            member = fleet.member(f"new{number}")
-            large: Fields = {"owner": "ann", "item": number, "v": 1, "pad": "y" * 900}
-            fleet.do(member, member.operations["items"].put(large, Always(), 10.0))
+            saw(scene, f"new{number}", number)
         fleet.pass_time(6.0)
         (finding,) = known(operator).unsettled
         assert (finding.name, finding.cases.count, finding.live) == (SIZE, 2, 2)
