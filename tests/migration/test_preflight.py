@@ -183,6 +183,20 @@ def test_what_was_found_on_another_basis_counts_no_more(monkeypatch: pytest.Monk
         settled.advance()
 
 
+@pytest.mark.rule("PRE-9")
+def test_an_indexed_field_of_several_types_is_told_and_holds_nothing_up() -> None:
+    with Scene(preload=False) as scene:
+        for item, state in enumerate(["open", "open", 7, None, [1], "done"]):
+            fields: Fields = {"owner": "old", "item": item, "state": state, "rank": item}
+            scene.fleet.plant(SOURCE, Write(ITEMS, ("old", item), fields))
+        report = scene.operator.preflight()
+        assert report.clean
+        (note,) = report.looked[0].findings
+        assert (note.name, note.cases.count) == ("items/indexes.mixed:state", 2)
+        assert {key for _, key in note.cases.examples} == {("old", 2), ("old", 3)}
+        assert "1 int, 1 null, 3 str" in note.cases.says
+
+
 @pytest.mark.rule("PRE-3")
 def test_a_second_scan_begins_anew_and_leaves_nothing_of_the_first() -> None:
     with Scene(preload=False) as scene:
