@@ -11,8 +11,8 @@ from polystore.testing.orders import index_orders, key_orders
 @pytest.mark.engine
 @pytest.mark.rule("KEY-3", "QRY-1")
 def test_keys_of_a_partition_have_one_order(sides: dict[str, Side]) -> None:
-    """40 keys of each type are 3,900 pairs; the figures compare more."""
-    compared = key_orders(sides, 40)
+    """60 keys of each type are 5,310 pairs; the figures compare more, of more types."""
+    compared = key_orders(sides, 60, ("str", "str-int", "path"))
     assert compared.differences == []
     assert compared.pairs > 2000
 
@@ -20,6 +20,6 @@ def test_keys_of_a_partition_have_one_order(sides: dict[str, Side]) -> None:
 @pytest.mark.engine
 @pytest.mark.rule("QRY-2", "QRY-3")
 def test_entries_of_an_index_have_one_order(sides: dict[str, Side]) -> None:
-    compared = index_orders(sides, 20)
+    compared = index_orders(sides, 30, ("float", "mixed"))
     assert compared.differences == []
-    assert compared.pairs > 1000
+    assert compared.pairs > 500
