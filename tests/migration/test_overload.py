@@ -14,9 +14,10 @@ from polystore.migration.load import Load
 from polystore.migration.stages import SOURCE, TARGET, Stage
 from polystore.migration.status import status_of
 from polystore.pacing.allowance import BURST_SECONDS
-from polystore.testing.simulator import ITEMS, Fate, Sent
+from polystore.testing.simulator import ITEMS, Fate, Sent, SimulatedMember
+from polystore.testing.simulator.faults import lost
 from polystore.values import Fields
-from tests.migration.scene import Scene
+from tests.migration.scene import Scene, mirrors
 
 REQUEST = Request("tester", "to see what happens")
 RATE = 20.0
@@ -163,6 +164,29 @@ def test_the_home_is_waited_for_under_queue_and_declines_under_decline() -> None
         assert offer.sent == offer.done
         assert counts(scene)["declined:source"] == OFFERED - len(offer.done) > 0
         scene.rest()
+
+
+@pytest.mark.rule("THR-5")
+def test_a_call_that_is_lost_on_its_way_gives_its_permit_back() -> None:
+    with Scene(Stage.DUAL_WRITE) as scene:
+        set_load(scene, "wait", target_concurrency=1)
+        gone = scene.once(lambda s: lost(s, 0.5) if mirrors(s) else None)
+        for number in range(3):
+            scene.put(scene.members[0], ("ann", 100 + number))
+        assert len(gone) == 1
+        scene.fleet.pass_time(2.0)
+        scene.no_failures()
+        scene.rest()
+
+
+@pytest.mark.rule("THR-10")
+def test_a_member_goes_by_the_rates_from_its_first_operation_on() -> None:
+    with Scene(Stage.DUAL_WRITE) as scene:
+        set_load(scene, "decline", target_rate=RATE)
+        late = SimulatedMember(scene.fleet, "late")
+        scene.fleet.do(late, late.session.join())
+        assert late.group.limiters[TARGET].capacity == Capacity(rate=RATE)
+        scene.fleet.do(late, late.session.leave())
 
 
 @pytest.mark.rule("THR-8")

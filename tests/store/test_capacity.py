@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import polystore
-from polystore import Collection, Config, Declined, Set, Store, Throttled, Unavailable
+from polystore import Collection, Config, Declined, NotFound, Set, Store, Throttled, Unavailable
 from polystore.capacity import Capacity
 from polystore.driver import Consistency, ReadReply, Refused, Unprocessed, Write, Written
 from polystore.drivers.memory import MemoryDriver
@@ -110,6 +110,16 @@ def test_what_a_read_brings_is_owed_afterwards(limit: str) -> None:
         with pytest.raises(Declined) as caught:
             store["notes"].get("000")
         assert 40 < (caught.value.retry.seconds or 0) < 100
+
+
+@pytest.mark.rule("THR-2")
+def test_what_an_operation_took_in_advance_and_did_not_need_is_there_for_others() -> None:
+    with limited(rate=0.01) as store:
+        with pytest.raises(NotFound):  # it took two, and only read
+            store["notes"].update("missing", Set(n=1))
+        with pytest.raises(Declined) as caught:
+            store["notes"].get("a")
+        assert 90 < (caught.value.retry.seconds or 0) <= 100
 
 
 def _plant(store: Store, id_: str) -> None:

@@ -166,6 +166,21 @@ def test_the_background_takes_what_others_leave() -> None:
     assert counted["copied idle"] == pytest.approx(1000, rel=0.02)
 
 
+@pytest.mark.rule("THR-3")
+def test_the_background_leaves_half_a_burst() -> None:
+    stage = Stage(Capacity(rate=100))
+
+    async def scene() -> None:
+        await stage.limiter.take(BACKGROUND, (4, 0), 0.0)
+        with pytest.raises(Declined):
+            await stage.limiter.take(BACKGROUND, (1, 0), 0.0)
+        await stage.limiter.take(ASKED, (4, 0), 0.0)
+
+    stage.spawn(scene())
+    stage.run()
+    assert stage.counts == {}
+
+
 @pytest.mark.rule("THR-5")
 @given(
     st.integers(1, 4),
