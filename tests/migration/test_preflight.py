@@ -20,7 +20,7 @@ from polystore.migration.stages import SOURCE, TARGET, Stage
 from polystore.schema import Collection
 from polystore.testing.simulator import ITEMS, REQUEST, Fate, Operator, Sent, SimulatedMember
 from polystore.testing.simulator.faults import lost, refused, unanswered
-from polystore.values import Fields
+from polystore.values import Fields, Value
 from tests.migration.scene import Scene
 from tests.migration.test_gates import refused as shut
 
@@ -186,7 +186,8 @@ def test_what_was_found_on_another_basis_counts_no_more(monkeypatch: pytest.Monk
 @pytest.mark.rule("PRE-9")
 def test_an_indexed_field_of_several_types_is_told_and_holds_nothing_up() -> None:
     with Scene(preload=False) as scene:
-        for item, state in enumerate(["open", "open", 7, None, [1], "done"]):
+        states: list[Value] = ["open", "open", 7, None, [1], "done"]
+        for item, state in enumerate(states):
             fields: Fields = {"owner": "old", "item": item, "state": state, "rank": item}
             scene.fleet.plant(SOURCE, Write(ITEMS, ("old", item), fields))
         report = scene.operator.preflight()
