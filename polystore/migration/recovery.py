@@ -36,7 +36,6 @@ class Recovered:
 
 async def close(group: OpenGroup, member: Member) -> Member:
     """Shut a member out, from this moment on; its reads end with its lease."""
-
     shut = False
 
     def closed(fields: Fields | None) -> Fields | None:
