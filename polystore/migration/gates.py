@@ -79,15 +79,17 @@ async def collections_there(at: Situation) -> Gate:
         f"{side.name}: {problem}"
         for side in at.group.sides.values()
         for collection in (*at.group.collections.values(), SLOTS)
-        for problem in await _missing(side.name, at, collection.name)
+        for problem in await _differing(side.name, at, collection.name)
     ]
     return Gate("collections-there", not problems, "; ".join(problems) or "all are there")
 
 
-async def _missing(side: str, at: Situation, name: str) -> Sequence[str]:
+async def _differing(side: str, at: Situation, name: str) -> Sequence[str]:
     collection = SLOTS if name == SLOTS.name else at.group.collection(name)
     described = await at.group.sides[side].describe(collection)
-    return () if described.exists else (f"{name} does not exist: run `polystore create`",)
+    if not described.exists:
+        return (f"{name} does not exist: run `polystore create`",)
+    return described.problems
 
 
 async def preflight(at: Situation) -> Gate:

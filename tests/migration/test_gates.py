@@ -48,7 +48,7 @@ def test_a_gate_says_what_to_do_and_an_override_is_recorded() -> None:
         assert (line["who"], line["why"]) == ("operator", "a test")
 
 
-@pytest.mark.rule("GATE-2")
+@pytest.mark.rule("GATE-2", "DRV-9")
 def test_prepare_needs_capabilities_that_meet_and_the_word_of_the_operator() -> None:
     with Scene(Stage.ARMED) as scene:
         coordinator, member = scene.operator.coordinator, scene.operator.member
@@ -58,6 +58,13 @@ def test_prepare_needs_capabilities_that_meet_and_the_word_of_the_operator() -> 
         text = refused(scene, scene.operator.advance, "collections-there")
         assert "create" in text
         scene.fleet.drivers[TARGET].create(SLOTS)
+        scene.fleet.drivers[TARGET].drop(ITEMS)
+        scene.fleet.drivers[TARGET].create(Collection(ITEMS.name, ["other:int"]))
+        assert "the key is (other:int) there" in (
+            refused(scene, scene.operator.advance, "collections-there")
+        )
+        scene.fleet.drivers[TARGET].drop(ITEMS)
+        scene.fleet.drivers[TARGET].create(ITEMS)
         scene.operator.advance()
 
 
