@@ -140,6 +140,13 @@ SIZED: Mapping[str, Sized] = {
         7000,
         declaration=_BY_TWO,
     ),
+    "entry of an encoded index": Sized(
+        "indexes.value",
+        "indexed",
+        lambda c, n: put(c, ("k",), state="s", rank="x" * n),
+        7000,
+        declaration={**_BY_TWO, "placements": {"datastore": {"policy": {"by_two": "encode"}}}},
+    ),
     "first of an index": Sized(
         "indexes.first",
         "first",

@@ -194,7 +194,7 @@ def _inside(value: Message) -> Iterator[Message]:
 
 def _largest_indexed(place: Place, write: Write) -> int:
     fields = write.fields
-    if fields is None or not place.indexed:
+    if fields is None or not place.indexes:
         return 0
     largest = 0
     for name in place.indexed:
