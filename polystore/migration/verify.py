@@ -1,24 +1,25 @@
 """Verification: both sides are walked in full and compared, beside live writes, without alarm.
 
-Stamps and digests of the source's records are kept and met by those of the target; where there are
-more than can be kept, the other side's records are looked up instead. Suspects are told apart
-behind one barrier. A walk that did not end, or counts that do not reconcile, make the run a failed
-one.
+Both sides are walked at once, each in its own order: stamp and digest of a record are kept until
+its partner comes by. What there is no room to keep is compared with its partner at once, looked up
+by key; so is what is left over at the end. Suspects are told apart behind one barrier. A walk that
+did not end, or counts that do not reconcile, make the run a failed one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import attrs
 
-from polystore.driver import Segment, Stored
+from polystore.driver import Segment
 from polystore.driver.side import read_all
-from polystore.effects import Both, Procedure
+from polystore.effects import Both
 from polystore.errors import InvalidRequest, MigrationError
 from polystore.migration.backfill import patiently
-from polystore.migration.compare import KINDS, differs, summary
+from polystore.migration.compare import KINDS, summary
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
 from polystore.migration.repair import Discrepancy, certain, repaired, tell
@@ -31,7 +32,10 @@ PAGE = 1000
 """Records of one page."""
 
 MOST_KEPT = 1_000_000
-"""Records of the source whose stamp and digest are kept at once, about 300 bytes each."""
+"""Records whose stamp and digest are kept at once, of both sides, about 300 bytes each."""
+
+State: TypeAlias = tuple[int, str]
+"""Stamp and digest of a record: what is compared of two."""
 
 
 @attrs.define(kw_only=True)
@@ -73,7 +77,7 @@ class Verifier:
         session: a member, which repairs need.
         fleet: raises the barrier.
         repair: whether discrepancies are repaired, or only reported.
-        parallel: segments walked at once.
+        parallel: segments of each side walked at once.
         progress: told how many records of which side were walked.
     """
 
@@ -129,10 +133,9 @@ class Verifier:
 
     async def _collection(self, setting: Setting, collection: Collection) -> Verified:
         walk = _Walk(setting, collection, Verified(collection=collection.name))
-        for side in (SOURCE, TARGET):
-            met = self._keep if side == SOURCE else self._meet
-            await Both(*(self._walk(walk, side, i, met) for i in range(self._parallel)))
-        found = walk.finished()
+        ways = [(side, i) for i in range(self._parallel) for side in (SOURCE, TARGET)]
+        await Both(*(self._walk(walk, side, i) for side, i in ways))
+        found = await self._ended(walk)
         targets = [(collection.name, key) for key in walk.suspects]
         found.suspects = len(targets)
         for look in await certain(self.group, self._fleet, targets):
@@ -146,103 +149,96 @@ class Verifier:
         tell(self.group, found.discrepancies)
         return found
 
-    async def _walk(
-        self,
-        walk: _Walk,
-        name: str,
-        index: int,
-        met: Callable[[_Walk, list[Stored]], Procedure[None]],
-    ) -> None:
-        """Walk one segment of one side, handing each page on."""
+    async def _walk(self, walk: _Walk, name: str, index: int) -> None:
+        """Walk one segment of one side, page by page."""
         side = self.group.sides[name].background()
         segment = Segment(index, self._parallel)
         cursor: str | None = None
         while True:
             portion = side.portion(PAGE)
             page = await patiently(partial(side.scan, walk.collection, segment, cursor, portion))
-            records = list({stored.key: stored for stored in page.records}.values())
-            walk.found.walked[name] += len(records)
-            await met(walk, records)
+            records = {stored.key: stored for stored in page.records}.values()
+            states = [(stored.key, summary(walk.setting, stored)) for stored in records]
+            with self.session.signal:
+                walk.found.walked[name] += len(records)
+                alone = [(k, state) for k, state in states if not walk.meets(name, k, state)]
+            await self._looked_up(walk, name, alone)
             self._progress(walk.collection.name, name, len(records))
             cursor = page.cursor
             if cursor is None:
                 return
 
-    async def _keep(self, walk: _Walk, records: list[Stored]) -> None:
-        """A page of the source: keep it for the second walk, or look its partners up now."""
-        room = MOST_KEPT - len(walk.kept)
-        for stored in records[:room]:
-            walk.keep(stored)
-        await self._looked_up(walk, SOURCE, records[room:])
+    async def _looked_up(self, walk: _Walk, name: str, alone: list[tuple[Key, State]]) -> None:
+        """Compare records of one side with their partners, read now."""
+        other = self.group.other(self.group.sides[name]).background()
+        while alone:
+            portion = other.portion(len(alone))
+            part, alone = alone[:portion], alone[portion:]
+            theirs = await read_all(other, walk.collection, [key for key, _ in part])
+            with self.session.signal:
+                for (key, state), their in zip(part, theirs, strict=True):
+                    equal = their is not None and summary(walk.setting, their) == state
+                    walk.compared(name, key, equal=equal)
 
-    async def _meet(self, walk: _Walk, records: list[Stored]) -> None:
-        """A page of the target: meet what was kept; look up what was not."""
-        unknown = [stored for stored in records if not walk.meets(stored)]
-        await self._looked_up(walk, TARGET, unknown)
-
-    async def _looked_up(self, walk: _Walk, name: str, records: list[Stored]) -> None:
-        side = self.group.sides[name]
-        other = self.group.other(side).background()
-        keys = [stored.key for stored in records]
-        theirs: list[Stored | None] = []
-        while len(theirs) < len(keys):
-            portion = keys[len(theirs) : len(theirs) + other.portion(len(keys))]
-            theirs += await read_all(other, walk.collection, portion)
-        for mine, their in zip(records, theirs, strict=True):
-            at_home = self.group.home(walk.setting, mine.key) is side
-            pair = (mine, their) if at_home else (their, mine)
-            if name == SOURCE:
-                walk.compared(mine.key, equal=not differs(walk.setting, *pair))
-            elif differs(walk.setting, *pair):
-                walk.suspects[mine.key] = None
+    async def _ended(self, walk: _Walk) -> Verified:
+        """Both walks are at their end: what is still kept has met no partner, and looks it up."""
+        for name, left in walk.left_over().items():
+            for start in range(0, len(left), PAGE):
+                await self._looked_up(walk, name, left[start : start + PAGE])
+        return walk.found
 
 
 class _Walk:
-    """One collection while it is walked: what is kept of the source, and the suspects so far."""
+    """One collection while both sides are walked: what is kept of each, and the suspects so far."""
 
     def __init__(self, setting: Setting, collection: Collection, found: Verified) -> None:
         self.setting = setting
         self.collection = collection
         self.found = found
-        self.kept: dict[Key, tuple[int, str]] = {}
+        self.kept: dict[str, dict[Key, State]] = {SOURCE: {}, TARGET: {}}
         self.suspects: dict[Key, None] = {}
-        self._met = 0
-        self._compared = 0
+        self._taken = 0
+        self._told = 0
 
-    def keep(self, stored: Stored) -> None:
-        """Keep what is compared of a record of the source."""
-        self._met += stored.key not in self.kept
-        self.kept[stored.key] = summary(self.setting, stored)
+    def meets(self, name: str, key: Key, state: State) -> bool:
+        """Compare a record with its partner if that has come by, else keep it for that.
 
-    def meets(self, stored: Stored) -> bool:
-        """Compare a record of the target with what was kept of the source; whether it was kept."""
-        kept = self.kept.pop(stored.key, None)
-        if kept is None:
-            return False
-        self._judge(stored.key, equal=kept == summary(self.setting, stored))
+        ``False``: there is no room to keep it.
+        """
+        partner = self.kept[TARGET if name == SOURCE else SOURCE].pop(key, None)
+        if partner is not None:
+            self._taken += 1
+            self._told += 2
+            self._judge(key, equal=partner == state)
+            return True
+        mine = self.kept[name]
+        if key not in mine:
+            if sum(map(len, self.kept.values())) >= MOST_KEPT:
+                return False
+            self._taken += 1
+        mine[key] = state
         return True
 
-    def compared(self, key: Key, *, equal: bool) -> None:
-        """A record of the source was compared with its partner at once."""
-        self._met += 1
-        self._judge(key, equal=equal)
+    def compared(self, name: str, key: Key, *, equal: bool) -> None:
+        """A record was compared with its partner, read for it."""
+        self._taken += 1
+        self._told += 1
+        self._judge(key, equal=equal, counts=name == SOURCE)
 
-    def _judge(self, key: Key, *, equal: bool) -> None:
-        self._compared += 1
-        if equal:
-            self.found.equal += 1
-        else:
-            self.suspects[key] = None
-
-    def finished(self) -> Verified:
-        """Both walks are at their end: what is still kept has met no partner.
+    def left_over(self) -> dict[str, list[tuple[Key, State]]]:
+        """What is still kept, by side.
 
         Raises:
-            MigrationError: a record of the source was neither compared nor left over.
+            MigrationError: a record was neither compared nor left over.
         """
-        self.suspects.update(dict.fromkeys(self.kept))
-        if self._met != self._compared + len(self.kept):
+        if self._taken != self._told + sum(map(len, self.kept.values())):
             raise MigrationError(
                 f"{self.collection.name}: counts do not reconcile: the run has failed"
             )
-        return self.found
+        return {name: list(kept.items()) for name, kept in self.kept.items()}
+
+    def _judge(self, key: Key, *, equal: bool, counts: bool = True) -> None:
+        if not equal:
+            self.suspects[key] = None
+        elif counts:
+            self.found.equal += 1

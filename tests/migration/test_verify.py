@@ -10,7 +10,8 @@ import pytest
 from polystore.driver import Stored, Write
 from polystore.driver.side import read_one
 from polystore.errors import MigrationError, Unavailable
-from polystore.migration import repair
+from polystore.migration import repair, verify
+from polystore.migration.compare import summary
 from polystore.migration.mirror import mirror_write, put_if_older
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
 from polystore.migration.verify import Verified, Verifier, _Walk
@@ -93,7 +94,7 @@ def test_copying_back_from_the_mirror_is_what_the_watch_would_see() -> None:
 def test_live_writes_make_no_false_alarm(seed: int) -> None:
     with Scene(Stage.DUAL_READ, seed=seed, clients=3, faults=ROUGH) as scene:
         verified = 0
-        for _ in range(12):
+        for _ in range(20):
             try:
                 found = scene.operator.verify()
             except (Unavailable, MigrationError):
@@ -127,22 +128,52 @@ def test_differences_are_found_and_repaired_beside_live_writes() -> None:
 
 
 @pytest.mark.rule("VER-3")
-def test_every_record_that_was_walked_is_compared_or_left_over_or_the_run_has_failed() -> None:
+def test_every_record_that_was_walked_is_compared_or_left_over_or_the_run_has_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     at = Setting(run=1, epoch=3, stage=Stage.DUAL_READ)
     records = [Stored(("ann", i), {"v": i}, None, "w", at.floor() + 1) for i in range(4)]
+
+    def meets(side: str, stored: Stored) -> bool:
+        return walk.meets(side, stored.key, summary(at, stored))
+
     walk = _Walk(at, ITEMS, Verified(collection="items"))
-    for stored in records:
-        walk.keep(stored)
-    assert walk.meets(records[0])
-    assert not walk.meets(records[0]), "a second time it has to be looked up"
-    assert walk.meets(attrs.evolve(records[1], stamp=at.floor() + 2))
-    walk.compared(("bob", 1), equal=True)
-    found = walk.finished()
-    assert found.equal == 2
-    assert list(walk.suspects) == [("ann", 1), ("ann", 2), ("ann", 3)]
-    del walk.kept["ann", 2]
+    monkeypatch.setattr(verify, "MOST_KEPT", 3)
+    assert meets(SOURCE, records[0])
+    assert meets(TARGET, records[0]), "its partner was kept"
+    assert meets(TARGET, records[1])
+    assert meets(SOURCE, attrs.evolve(records[1], stamp=at.floor() + 2)), "whichever came first"
+    assert meets(SOURCE, records[2])
+    assert meets(TARGET, records[0]), "a second time it is left over"
+    assert meets(TARGET, records[3])
+    assert meets(TARGET, records[3]), "what is kept needs no more room"
+    assert not meets(TARGET, attrs.evolve(records[1], key=("bob", 1))), "no room"
+    walk.compared(TARGET, ("bob", 1), equal=True)
+    walk.compared(SOURCE, ("bob", 2), equal=True)
+    left = {side: [key for key, _ in kept] for side, kept in walk.left_over().items()}
+    assert left == {SOURCE: [("ann", 2)], TARGET: [("ann", 0), ("ann", 3)]}
+    assert walk.found.equal == 2, "of the source"
+    assert list(walk.suspects) == [("ann", 1)]
+    del walk.kept[SOURCE]["ann", 2]
     with pytest.raises(MigrationError, match="reconcile"):
-        walk.finished()
+        walk.left_over()
+
+
+@pytest.mark.rule("VER-1", "VER-3")
+@pytest.mark.parametrize("room", [0, 1, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_room_partners_are_looked_up(
+    kind: str, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "MOST_KEPT", room)
+    with Scene(Stage.DUAL_READ) as scene:
+        scene.put(scene.members[0], KEY)
+        scene.put(scene.members[0], KEY)
+        clean = scene.operator.verify()["items"]
+        assert (clean.suspects, clean.equal) == (0, clean.walked[SOURCE])
+        plant(scene, kind, SOURCE, TARGET)
+        found = scene.operator.verify()["items"]
+        assert {k: n for k, n in found.kinds().items() if n} == {kind: 1}
 
 
 @pytest.mark.rule("VER-3")
