@@ -25,8 +25,9 @@ from typing import Any
 
 import polystore
 import polystore_engines
+from polystore.cli.demo.contents import everything
 from polystore.cli.demo.dataset import Dataset, load
-from polystore.cli.demo.declared import GROUP, everything, write_config
+from polystore.cli.demo.declared import GROUP, write_config
 from polystore.cli.demo.journal import Entry, Journal, entries
 from polystore.cli.demo.judge import judge
 from polystore.cli.demo.worker import Worker

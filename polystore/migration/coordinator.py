@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from polystore.effects import Sleep
+from polystore.effects import Now, Sleep
 from polystore.errors import GateClosed, IllegalEdge, MigrationError, PolystoreError
 from polystore.migration.clean import Swept, sweep
 from polystore.migration.fleet import Fleet, named
@@ -83,6 +83,8 @@ class Coordinator:
         self.fleet = Fleet(group)
         self._patience = patience
         self._told = told
+        self._acked = (-1, 0.0)
+        """The newest epoch that was seen acknowledged by all, and when that was first seen."""
 
     async def start(self, request: Request) -> Setting:
         """Begin a run: source-only, armed, acknowledged by all. Where it has begun, finish that.
@@ -250,9 +252,12 @@ class Coordinator:
     async def _late_calls_out(self) -> None:
         """Wait until no late call can land: in clean no stamp keeps an old record from a new one.
 
-        Everybody has acknowledged target-only, so nobody has sent one since.
+        Since everybody has acknowledged target-only, nobody has sent one. A coordinator that did
+        not see that happen knows only that it has (STG-9).
         """
-        await Sleep(self.group.config.quarantine)
+        _, since = self._acked
+        left = since + self.group.config.quarantine - await Now()
+        await Sleep(max(left, 0.0))
 
     async def _pass(self, checks: Sequence[Check], setting: Setting, request: Request) -> None:
         looked = await looked_at(checks, self._situation(setting, request))
@@ -299,6 +304,8 @@ class Coordinator:
                 f"epoch {setting.epoch} ({setting.stage.value}) is not acknowledged by "
                 f"{named(missing)}: a backlog, or a lost answer, holds it back; try again"
             )
+        if self._acked[0] != setting.epoch:
+            self._acked = (setting.epoch, await Now())
         return setting
 
     async def _turn(self, setting: Setting, goal: int) -> Setting:

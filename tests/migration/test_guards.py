@@ -199,7 +199,7 @@ GUARDS = {
     ),
     "intent": Guard(removed=lambda: [(Slot, "attempt", _attempt_of(lambda _: ()))], plan=SPARSE),
     "intent names all": Guard(
-        seed=24, removed=lambda: [(Slot, "attempt", _attempt_of(lambda t: t[:1]))], plan=SPARSE
+        seed=2, removed=lambda: [(Slot, "attempt", _attempt_of(lambda t: t[:1]))], plan=SPARSE
     ),
     "slot cleared after the mirror": Guard(
         removed=lambda: [(route.MigratingRoute, "_mirrored", _forgets_the_mirror)]

@@ -6,11 +6,13 @@ import pytest
 
 from polystore.conditions import If
 from polystore.migration.clean import Swept
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.ledger import SLOTS
-from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage
+from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
 from polystore.operations import put_verb
 from polystore.pacing.turn import Turn
 from polystore.testing.simulator import Sent, Violation
+from polystore.testing.simulator.operator import REQUEST
 from tests.migration.scene import Scene
 
 STAGES = (Stage.ARMED, Stage.PREPARE, Stage.DUAL_WRITE, Stage.DUAL_READ)
@@ -92,6 +94,40 @@ def test_clean_leaves_no_tombstones_and_no_slots_and_then_no_control_store_is_ne
         assert scene.get(member, ("ann", 3)) == written.argument
         scene.no_failures()
         scene.load.check()
+
+
+@pytest.mark.rule("STG-9")
+@pytest.mark.parametrize("saw", [True, False])
+@pytest.mark.parametrize("after", [0.0, 5.0, 20.0])
+def test_clean_waits_the_quarantine_from_when_target_only_was_seen_acknowledged(
+    after: float, saw: bool
+) -> None:
+    with Scene(Stage.DUAL_READ, 100) as scene:
+        fleet, member = scene.fleet, scene.operator.member
+        turned: dict[Stage, float] = {}
+
+        def coordinator() -> Coordinator:
+            def told(setting: Setting) -> None:
+                turned[setting.stage] = fleet.scheduler.now
+
+            return Coordinator(member.group, told=told)
+
+        scene.operator.verify()
+        first = coordinator()
+        awake = fleet.scheduler.now + 1.0
+        fleet.scheduler.pause(scene.members[0].process, 1.0)
+        fleet.do(member, first.advance(REQUEST))
+        acknowledged = fleet.scheduler.now
+        fleet.pass_time(after)
+        asked = fleet.scheduler.now
+        fleet.do(member, (first if saw else coordinator()).advance(REQUEST))
+        quarantine = member.group.config.quarantine
+        cleaned = turned[Stage.CLEAN]
+        assert cleaned >= awake + quarantine, "the last to acknowledge counts"
+        if saw:
+            assert cleaned <= max(acknowledged + quarantine, asked) + 1.0
+        else:
+            assert cleaned >= asked + quarantine
 
 
 @pytest.mark.rule("STG-6", "STG-3", "STG-4", "DIA-5")

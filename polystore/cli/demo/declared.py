@@ -1,20 +1,16 @@
-"""The demo's configuration file, and all records of one side, read past polystore's routes."""
+"""The demo's configuration file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from polystore.cli.demo.dataset import COLLECTIONS
-from polystore.driver import Driver, Segment, Stored
 from polystore.plugin.registry import default_registry
-from polystore.schema import Collection
 
 GROUP = "geo"
 """Name of the group that the demo's collections migrate in."""
-
-_PAGE = 1000
 
 
 def write_config(path: Path, source: str, target: str, times: Mapping[str, float]) -> Path:
@@ -45,14 +41,3 @@ def write_config(path: Path, source: str, target: str, times: Mapping[str, float
             lines += [f"path = {json.dumps(declared['datastore']['path'])}"]
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def everything(driver: Driver, collection: Collection) -> Iterator[Stored]:
-    """All records of a collection on one side, tombstones included."""
-    cursor: str | None = None
-    while True:
-        page = driver.scan(collection, Segment(), cursor, _PAGE)
-        yield from page.records
-        cursor = page.cursor
-        if cursor is None:
-            return

@@ -9,27 +9,27 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from polystore.cli.demo.contents import contents, filled
 from polystore.cli.demo.crew import KINDS, Crew
 from polystore.cli.demo.dataset import Dataset, load
-from polystore.cli.demo.declared import GROUP, everything, write_config
+from polystore.cli.demo.declared import GROUP, write_config
 from polystore.cli.demo.journal import Entry
 from polystore.cli.demo.judge import EXPECTED, Findings, judge
 from polystore.cli.demo.places import Place, places
 from polystore.cli.output import Output
 from polystore.cli.place import joined, opened
-from polystore.driver import Driver, Unprocessed, Write
 from polystore.errors import MigrationError
 from polystore.membership import Membership
 from polystore.migration.coordinator import Coordinator, Request
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
-from polystore.migration.ledger import SLOTS
 from polystore.migration.progress import copy_summary
 from polystore.migration.stages import TARGET, Setting
 from polystore.migration.verify import Verified, Verifier
@@ -42,7 +42,7 @@ OPERATIONS = 520
 OF_EACH_KIND = dict.fromkeys(KINDS, 52)
 """And of each kind: 50, and some that may have ended just before the stage began."""
 
-LOOK_SECONDS = 0.4
+LOOK_SECONDS = 0.8
 """How often the progress of the copy is looked up."""
 
 WAIT_LEASE = 2.0
@@ -104,9 +104,12 @@ class Demo:
             PolystoreError: it could not be run to its end.
         """
         began = time.monotonic()
-        data = load()
-        self._records = sum(len(found) for found in data.records().values())
+        loader = ThreadPoolExecutor(1)
+        loading = loader.submit(load)  # while the engines start
+        loader.shutdown(wait=False)
         with places((self.plan.source, self.plan.target), self.folder) as sides:
+            data = loading.result()
+            self._records = sum(len(found) for found in data.records().values())
             config = self._configured(sides)
             for side, place in zip(("source", "target"), sides, strict=True):
                 self.output.say(f"{side}: {place.product}")
@@ -133,17 +136,9 @@ class Demo:
 
     def _fill(self, group: OpenGroup, data: Dataset) -> None:
         """Put the data into the source as its own users would: without any mark of polystore."""
-        source = group.sides["source"].driver
-        records = [
-            Write(group.collection(name), key, fields)
-            for name, found in data.records().items()
-            for key, fields in found.items()
-        ]
-        with self.output.progress("loading the source", len(records)) as advance:
-            for start in range(0, len(records), 500):
-                batch = records[start : start + 500]
-                _write_all(source, batch)
-                advance(len(batch))
+        with self.output.progress("loading the source", self._records) as advance:
+            for count in filled(group, data.records()):
+                advance(count)
         self.output.say(f"loaded {len(data.cities)} cities and {len(data.countries)} countries")
 
     # -- the walk -----------------------------------------------------------------------------
@@ -162,7 +157,7 @@ class Demo:
         if printed:
             self.output.say(printed[:2000])
         group = member.group
-        after, leftovers = _everything(group.sides[TARGET].driver, group)
+        after, leftovers = contents(group.sides[TARGET].driver, group)
         return crew.operations(), after, leftovers
 
     def _walk(self, config: Path, member: Membership, crew: Crew) -> None:
@@ -302,37 +297,6 @@ class Demo:
             "findings": findings.told(),
             "stages": stages,
         }
-
-
-def _write_all(driver: Driver, writes: Sequence[Write]) -> None:
-    """Write a batch; what the database does not get to is sent again."""
-    limit = driver.capabilities(writes[0].collection).batches.write_items
-    size = limit.most if limit else len(writes)
-    by_collection: dict[str, list[Write]] = {}
-    for write in writes:
-        by_collection.setdefault(write.collection.name, []).append(write)
-    for left in by_collection.values():
-        while left:
-            part = left[:size]
-            outcomes = driver.write_many(part)
-            again = [w for w, o in zip(part, outcomes, strict=True) if isinstance(o, Unprocessed)]
-            left[:size] = again
-
-
-def _everything(driver: Driver, group: OpenGroup) -> tuple[dict[str, dict[Key, Fields]], int]:
-    """All records of one side, read past polystore's routes; and how many leftovers there are."""
-    found: dict[str, dict[Key, Fields]] = {}
-    leftovers = 0
-    for collection in (*group.collections.values(), SLOTS):
-        records: dict[Key, Fields] = {}
-        for stored in everything(driver, collection):
-            if stored.fields is None or collection is SLOTS:
-                leftovers += 1
-            else:
-                records[stored.key] = stored.fields
-        found[collection.name] = records
-    found.pop(SLOTS.name)
-    return found, leftovers
 
 
 def _stage(phase: Phase, operations: Sequence[Entry]) -> dict[str, Any]:
