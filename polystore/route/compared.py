@@ -11,7 +11,7 @@ from polystore.capabilities import Capabilities, Difference, Effect, differences
 from polystore.driver import Write
 from polystore.driver.side import Side
 from polystore.kinds import EXAMPLES
-from polystore.schema import Collection
+from polystore.schema import Collection, Oversized
 from polystore.values import Fields, Key, KeyPart
 
 _PARTS: Mapping[type, KeyPart] = {str: "k", int: 7, bytes: b"k"}
@@ -73,12 +73,24 @@ def compared(collection: Collection, source: Side, target: Side) -> Compared:
     return Compared(
         collection.name,
         *names,
-        tuple(d for d in differences(a, b, names) if not _implied(d, a, b)),
+        tuple(
+            _compressed(d) if collection.oversized is Oversized.COMPRESS else d
+            for d in differences(a, b, names)
+            if not _implied(d, a, b)
+        ),
         tuple(
             Cost(kind, cost(collection, source, kind), cost(collection, target, kind))
             for kind in sorted(a.values.native - b.values.native)
         ),
     )
+
+
+def _compressed(difference: Difference) -> Difference:
+    """A difference in size, where the collection compresses what is over the limit (REC-9)."""
+    if difference.code not in ("records.size", "values.size"):
+        return difference
+    do = "A larger one is stored compressed; it is refused only if it is too large even so."
+    return attrs.evolve(difference, effect=Effect.TRANSLATED, do=do)
 
 
 def _implied(difference: Difference, a: Capabilities, b: Capabilities) -> bool:

@@ -111,3 +111,16 @@ def test_wrong_arguments_say_what_is_expected(arguments: tuple[str, ...], messag
     done = run("compare", *arguments)
     assert (done.code, done.out) == (2, "")
     assert message in done.err
+
+
+@pytest.mark.rule("CAP-13", "REC-9")
+def test_what_is_compressed_is_no_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(CONFIG.replace('key = ["note', "oversized = 'compress'\nkey = [\"note"))
+    both = run("compare", "sqlite", "datastore", "--config", str(path), "--json")
+    for found in both.data["comparisons"]:
+        told, silent = "translated", "refused"
+        if found["collection"] == "orders":
+            told, silent = silent, told
+        assert "records.size" in codes(found, told)
+        assert "records.size" not in codes(found, silent)
