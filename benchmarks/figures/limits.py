@@ -37,7 +37,7 @@ def limits() -> Iterator[Figure]:
 def _measured(driver: str) -> Outcome:
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-        "tests/drivers/test_limits.py", "-k", f"{driver} and not lean",
+        "tests/drivers/test_limits.py", "-k", driver,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     closing = done.stdout.strip().splitlines()[-1]

@@ -33,6 +33,7 @@ _numbers = count(1)
 ABOUT_WHAT_IS_STORED = (
     "test_values.py",
     "test_kinds.py",
+    "test_limits.py",
     "test_indexes.py",
     "test_partitions.py",
     "test_policies.py",
