@@ -25,9 +25,9 @@ from polystore.migration import (
     mirror,
     recovery,
     repair,
-    route,
     session,
     stages,
+    writing,
 )
 from polystore.migration import (
     gates as gates_,
@@ -120,7 +120,7 @@ def _attempt_of(
     return attempt
 
 
-_mirrored = route.MigratingRoute._mirrored
+_mirrored = writing.Writing._mirrored
 
 
 async def _forgets_the_mirror(*arguments: Any) -> bool:
@@ -202,11 +202,11 @@ GUARDS = {
         seed=2, removed=lambda: [(Slot, "attempt", _attempt_of(lambda t: t[:1]))], plan=SPARSE
     ),
     "slot cleared after the mirror": Guard(
-        removed=lambda: [(route.MigratingRoute, "_mirrored", _forgets_the_mirror)]
+        removed=lambda: [(writing.Writing, "_mirrored", _forgets_the_mirror)]
     ),
     "mirror if older": Guard(
         removed=lambda: [
-            (m, "mirror_write", _mirror_write_if(ANYTHING)) for m in (mirror, route, recovery)
+            (m, "mirror_write", _mirror_write_if(ANYTHING)) for m in (mirror, writing, recovery)
         ]
     ),
     "copy if older": Guard(
@@ -228,7 +228,7 @@ GUARDS = {
     "recheck": Guard(seed=114, removed=lambda: [(repair, "_unmoved", lambda *_: True)]),
     "recovery converges": Guard(removed=lambda: [(recovery, "_bring", _zero)], plan=SPARSE),
     "plain calls without an answer": Guard(
-        removed=lambda: [(route.MigratingRoute, "_answered", _unremembered)],
+        removed=lambda: [(writing.Writing, "_answered", _unremembered)],
         plan=attrs.evolve(PLAIN, faults=attrs.evolve(ROUGH, held=4.0, plain_hold=8.0)),
     ),
     "acknowledgements of a freeze": Guard(
@@ -243,7 +243,7 @@ GUARDS = {
             (coordinator, "thawed", lambda now: attrs.evolve(now, epoch=now.epoch + 1)),
         ]
     ),
-    "token": Guard(removed=lambda: [(route, "unchanged", lambda _: ANYTHING)]),
+    "token": Guard(removed=lambda: [(writing, "unchanged", lambda _: ANYTHING)]),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from polystore.conditions import If
 from polystore.migration.clean import Swept
 from polystore.migration.coordinator import Coordinator
+from polystore.migration.frame import Admitted
 from polystore.migration.ledger import SLOTS
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
 from polystore.operations import put_verb
@@ -200,7 +201,9 @@ def test_the_simulator_sees_an_unfenced_plain_write_after_prepare() -> None:
         incarnation = member.session.incarnation
         assert incarnation is not None
         # As if a call of long ago landed now.
-        route = member.route._plain_route(scene.fleet.setting, incarnation, Turn(1e9))
+        group, session = member.route.group, member.session
+        at = Admitted(scene.fleet.setting, incarnation, Turn(1e9), group, session)
+        route = member.route._plain_route(at)
         bound = member.operations["items"].access.bound()
         verb = put_verb({"owner": "ann", "item": 1, "v": 1}, If.any)
         plain = route.attempt(bound, ("ann", 1), verb, again=False)
