@@ -20,7 +20,10 @@ EXAMPLES = 10_000
 SPARE = 1.4
 """More are drawn than wanted: DynamoDB refuses some, such as those with empty key parts."""
 
-OPTIONS = {"dynamodb": "&bulk=transaction&wire=lean", "datastore": "&namespace=figures"}
+OPTIONS = {
+    "dynamodb": "&bulk=transaction&wire=lean&timeout=60",
+    "datastore": "&namespace=figures&timeout=60",
+}
 KEYS, VALUES = 110, 55
 """Of each type of key, and of value: their pairs are over 10,000."""
 

@@ -26,7 +26,7 @@ DRIVERS = (
     pytest.param("datastore", marks=pytest.mark.engine),
 )
 
-QUICK = "dynamodb&wire=lean&bulk=transaction"
+QUICK = "dynamodb&wire=lean&bulk=transaction&timeout=60"
 
 _numbers = count(1)
 
@@ -95,7 +95,7 @@ def sides(
     """A side on a database of each kind; Datastore's in a namespace, DynamoDB's the quick way."""
     opened = {
         kind.partition("&")[0]: place_of(kind, request, tmp_path_factory).open()
-        for kind in ("memory", "sqlite", "datastore&namespace=sides", QUICK)
+        for kind in ("memory", "sqlite", "datastore&namespace=sides&timeout=60", QUICK)
     }
     yield {name: Side(name, driver, declared) for name, driver in opened.items()}
     for driver in opened.values():
