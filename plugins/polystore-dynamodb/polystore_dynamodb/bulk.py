@@ -14,8 +14,8 @@ from polystore_dynamodb.faults import CONTENDED, THROTTLED, error_of, reasons_of
 from polystore_dynamodb.items import written_token
 from polystore_dynamodb.limits import BATCH_WRITE, REQUEST, TRANSACTION_ITEMS, TRANSACTION_SIZE
 from polystore_dynamodb.sizes import item_size, sent_size
-from polystore_dynamodb.transactions import REFUSED, Tables, transaction
-from polystore_dynamodb.writes import refusal, write_request
+from polystore_dynamodb.transactions import REFUSED, Tables, joined
+from polystore_dynamodb.writes import Prepared, refusal, write_request
 
 Outcome: TypeAlias = Written | Refused | Unprocessed
 Part: TypeAlias = list[int]
@@ -42,6 +42,7 @@ class Bulk:
         self._one = one
         self._writes = writes
         self._outcomes: dict[int, Outcome] = {}
+        self._requests: dict[int, Prepared] = {}
 
     def run(self) -> list[Outcome]:
         """Send all; the outcomes in the order of the writes.
@@ -88,6 +89,14 @@ class Bulk:
         for i in part:
             self._outcomes[i] = Unprocessed(error)
 
+    def _prepared(self, position: int) -> Prepared:
+        """The request of one write, made once. Raises Unsupported if a token cannot be compared."""
+        made = self._requests.get(position)
+        if made is None:
+            write = self._writes[position]
+            made = self._requests[position] = write_request(self._tables(write.collection), write)
+        return made
+
     def _single(self, part: Part) -> None:
         for i in part:
             self._outcomes[i] = self._one(self._writes[i])
@@ -99,7 +108,7 @@ class Bulk:
         for i in part:
             write = self._writes[i]
             table = self._tables(write.collection)
-            _, request, item = write_request(table, write)
+            _, request, item = self._prepared(i)
             kind, content = ("PutRequest", "Item") if item else ("DeleteRequest", "Key")
             requests.setdefault(table.name, []).append({kind: {content: request[content]}})
             where.setdefault(table.name, []).append(i)
@@ -118,7 +127,7 @@ class Bulk:
         parts: list[Part] = []
         room = 0
         for i in positions:
-            _, request, _ = write_request(self._tables(self._writes[i].collection), self._writes[i])
+            _, request, _ = self._prepared(i)
             size = sent_size({"M": request.get("Item") or request["Key"]})
             if not parts or size > room or len(parts[-1]) == BATCH_WRITE:
                 parts.append([])
@@ -142,8 +151,7 @@ class Bulk:
         parts: list[Part] = []
         room = 0
         for i in positions:
-            write = self._writes[i]
-            size = self._size(write)
+            size = self._size(i)
             if not parts or size > room or len(parts[-1]) == TRANSACTION_ITEMS.most:
                 parts.append([])
                 room = TRANSACTION_SIZE.most
@@ -151,9 +159,9 @@ class Bulk:
             room -= size
         return parts
 
-    def _size(self, write: Write) -> int:
+    def _size(self, position: int) -> int:
         try:
-            _, request, _ = write_request(self._tables(write.collection), write)
+            _, request, _ = self._prepared(position)
         except Unsupported:
             return 0
         return sum(item_size(request.get(part, {})) for part in _SIZED)
@@ -163,7 +171,7 @@ class Bulk:
         left = [i for i in part if self._comparable(i)]
         while left:
             writes = [self._writes[i] for i in left]
-            made = transaction(self._tables, writes, ())
+            made = joined(writes, [self._prepared(i) for i in left], self._tables)
             try:
                 self._connection.call("transact_write_items", **made.request)
             except ClientError as error:
@@ -174,9 +182,8 @@ class Bulk:
                 return
 
     def _comparable(self, position: int) -> bool:
-        write = self._writes[position]
         try:
-            write_request(self._tables(write.collection), write)
+            self._prepared(position)
         except Unsupported as error:
             self._outcomes[position] = Unprocessed(error)
             return False

@@ -89,6 +89,8 @@ def names(wire: Wire) -> Iterator[int]:
 
 def number_size(text: str) -> int:
     """The size of a number in its text form."""
+    if text.isdecimal() and text.isascii() and text[0] != "0":  # most are plain integers
+        return (len(text) - 1) // 2 - (len(text) - len(text.rstrip("0"))) // 2 + 2
     number = Decimal(text)
     if not number:
         return 1

@@ -16,7 +16,7 @@ from polystore_dynamodb.conditions import expression
 from polystore_dynamodb.faults import INVALID
 from polystore_dynamodb.items import stored, written_token
 from polystore_dynamodb.placement import Table
-from polystore_dynamodb.writes import refusal, write_request
+from polystore_dynamodb.writes import Prepared, refusal, write_request
 
 Tables: TypeAlias = Callable[[Collection], Table]
 Action: TypeAlias = dict[str, Any]
@@ -35,10 +35,19 @@ class Transaction:
 
 def transaction(tables: Tables, writes: Sequence[Write], checks: Sequence[Check]) -> Transaction:
     """The request of a commit. Raises Unsupported if a token cannot be compared."""
+    return joined(writes, [write_request(tables(w.collection), w) for w in writes], tables, checks)
+
+
+def joined(
+    writes: Sequence[Write],
+    requests: Sequence[Prepared],
+    tables: Tables,
+    checks: Sequence[Check] = (),
+) -> Transaction:
+    """The request of a commit whose writes have their requests already."""
     actions: list[Action] = []
     tokens: list[Token] = []
-    for write in writes:
-        operation, request, item = write_request(tables(write.collection), write)
+    for write, (operation, request, item) in zip(writes, requests, strict=True):
         actions.append({_ACTIONS[operation]: request})
         tokens.append(written_token(write, item))
     actions.extend(_check(tables(check.collection), check) for check in checks)

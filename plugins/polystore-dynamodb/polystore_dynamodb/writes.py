@@ -12,6 +12,8 @@ from polystore_dynamodb.items import item_of, stored, written_token
 from polystore_dynamodb.placement import Table
 
 Request: TypeAlias = dict[str, Any]
+Prepared: TypeAlias = tuple[str, Request, Item | None]
+"""An operation, its arguments, and the item that it leaves behind (``None`` for a delete)."""
 
 
 def is_delete(write: Write) -> bool:
@@ -19,8 +21,8 @@ def is_delete(write: Write) -> bool:
     return write.fields is None and write.stamp is None
 
 
-def write_request(table: Table, write: Write) -> tuple[str, Request, Item | None]:
-    """The operation, its arguments, and the item it leaves behind (``None`` for a delete).
+def write_request(table: Table, write: Write) -> Prepared:
+    """The request of one write.
 
     Raises:
         Unsupported: its token cannot be compared.
