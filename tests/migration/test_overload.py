@@ -14,7 +14,7 @@ from polystore.migration.load import Load
 from polystore.migration.stages import SOURCE, TARGET, Stage
 from polystore.migration.status import status_of
 from polystore.pacing.allowance import BURST_SECONDS
-from polystore.testing.simulator import ITEMS, Fate, Sent, SimulatedMember
+from polystore.testing.simulator import ITEMS, ROUGH, Fate, Sent, SimulatedMember
 from polystore.testing.simulator.faults import lost
 from polystore.values import Fields
 from tests.migration.scene import Scene, mirrors
@@ -327,6 +327,18 @@ def test_the_status_shows_rates_and_what_was_counted() -> None:
         status = scene.fleet.do(scene.operator.member, status_of(scene.operator.member.group))
         assert status.counts["declined:target"] == OFFERED - len(offer.done)
         assert status.data()["setting"]["load"]["limits"] == {"target.rate": RATE}
+        scene.rest()
+
+
+@pytest.mark.rule("THR-7", "WR-9", "MIR-6")
+@pytest.mark.parametrize("policy", ["wait", "decline", "queue"])
+def test_nothing_is_lost_where_sides_are_full_and_calls_go_wrong(policy: str) -> None:
+    with Scene(Stage.DUAL_READ, 50, seed=7, clients=2, faults=ROUGH) as scene:
+        set_load(scene, policy, target_rate=RATE, source_rate=2 * RATE, target_concurrency=2)
+        scene.fleet.pass_time(8.0)
+        scene.fleet.crash(scene.members[2])
+        scene.fleet.pass_time(8.0)
+        set_load(scene, policy, target_rate=0, source_rate=0, target_concurrency=0)
         scene.rest()
 
 
