@@ -30,9 +30,10 @@ def preflight(config: Path, *arguments: str) -> Done:
 
 
 def policy(config: Path, word: str) -> None:
-    """Give the index of the cities a policy."""
+    """Give the index of the cities a policy, and create it so."""
     text = config.read_text().partition("[collections.cities.sqlite")[0]
     config.write_text(f'{text}[collections.cities.sqlite.policy]\nby_state = "{word}"\n')
+    assert run("create", "--config", str(config)).code == 0
 
 
 def plant(config: Path, count: int, state: str = "") -> None:
