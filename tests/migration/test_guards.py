@@ -187,7 +187,7 @@ async def _unremembered(self: Any, incarnation: Any, plain: Any) -> Any:
 
 
 GUARDS = {
-    "drain": Guard(seed=7, removed=lambda: [(session.Session, "_drained", _true)]),
+    "drain": Guard(seed=31, removed=lambda: [(session.Session, "_drained", _true)]),
     "bump": Guard(
         removed=lambda: [(m, "resolve", _only_read) for m in (home, session)],
         plan=attrs.evolve(BUSY, faults=LATE),
@@ -225,7 +225,7 @@ GUARDS = {
         plan=attrs.evolve(COPY, careless=60.0),
     ),
     "barrier": Guard(removed=lambda: [(fleet.Fleet, "barrier", _zero)]),
-    "recheck": Guard(seed=114, removed=lambda: [(repair, "_unmoved", lambda *_: True)]),
+    "recheck": Guard(seed=36, removed=lambda: [(repair, "_unmoved", lambda *_: True)]),
     "recovery converges": Guard(removed=lambda: [(recovery, "_bring", _zero)], plan=SPARSE),
     "plain calls without an answer": Guard(
         removed=lambda: [(writing.Writing, "_answered", _unremembered)],
