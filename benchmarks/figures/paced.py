@@ -26,7 +26,7 @@ def paced() -> list[Figure]:
         Figure(
             f"rate-limited backfill at {rate}/s",
             "≥ 90 % of the configured rate over the run, never more than 2 % over it in any 5 s",
-            f"{rate * SECONDS} records from SQLite to SQLite in 4 segments, timed where the "
+            f"{rate * SECONDS} records from SQLite to SQLite in 8 segments, timed where the "
             "target's driver is called",
             partial(_measured, rate),
         )
@@ -77,7 +77,7 @@ def _copied(store: polystore.Store, rate: int) -> Outcome:
 
     driver.write_many = timed  # type: ignore[method-assign]  # the calls of this driver alone
     began = time.monotonic()
-    copied = run(Copier(group, rate=rate).run())["notes"]
+    copied = run(Copier(group, rate=rate, parallel=8).run())["notes"]
     seconds = time.monotonic() - began
     busiest = _busiest(sorted(sent)) / WINDOW
     kept = copied.scanned / seconds
