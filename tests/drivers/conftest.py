@@ -123,7 +123,7 @@ def declare() -> Make:
     """Declares a collection that no other test has; it is not created."""
 
     def declared_(key: Any = ("id",), **declaration: Any) -> Collection:
-        return Collection(f"things-{next(_numbers)}", key, **declaration)
+        return Collection(f"t{next(_numbers)}", key, **declaration)
 
     return declared_
 
@@ -151,7 +151,7 @@ def theirs(stranger: Stranger, driver: Driver) -> Callable[[], Collection]:
     """Takes over a collection of orders that the other program has made."""
 
     def taken() -> Collection:
-        collection = stranger.orders(f"orders{next(_numbers)}")
+        collection = stranger.orders(f"foreign{next(_numbers)}")
         driver.create(collection)
         return collection
 

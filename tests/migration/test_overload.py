@@ -7,7 +7,7 @@ import pytest
 from polystore.capacity import Capacity
 from polystore.driver import Write
 from polystore.effects import Sleep
-from polystore.errors import ConfigError, Declined, InvalidRequest, Unavailable
+from polystore.errors import ConfigError, Declined, InvalidRequest, OutcomeUnknown, Unavailable
 from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator, Request
 from polystore.migration.load import Load
@@ -36,7 +36,13 @@ def set_load(scene: Scene, policy: str, **limits: float) -> None:
         return load.overloaded("items", policy)
 
     operator = scene.operator
-    scene.fleet.do(operator.member, operator.coordinator.set_load(change, "rates", REQUEST))
+    for again in (True, True, True, True, False):  # as an operator whom a store did not answer
+        try:
+            scene.fleet.do(operator.member, operator.coordinator.set_load(change, "rates", REQUEST))
+            break
+        except (Unavailable, OutcomeUnknown):
+            if not again:
+                raise
     scene.fleet.pass_time(2.0)
 
 

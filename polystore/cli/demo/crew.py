@@ -7,12 +7,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from polystore.cli.demo.dataset import Dataset
 from polystore.cli.demo.journal import Entry, Reader, entries
 from polystore.errors import MigrationError
+
+T = TypeVar("T")
 
 DATA = "data.pickle"
 """The data set, as the processes read it."""
@@ -93,6 +97,20 @@ class Crew:
             self.check()
             time.sleep(0.1)
         self._hurry.unlink()
+
+    def working(
+        self,
+        counts: Counter[str],
+        least: Mapping[str, int],
+        total: int,
+        beside: Callable[[], T],
+    ) -> T:
+        """Do something while they hurry, until enough operations have ended; what it returns."""
+        with ThreadPoolExecutor(1) as pool:
+            hurry = pool.submit(self.work_until, counts, least, total)
+            done = beside()
+            hurry.result()
+        return done
 
     def check(self) -> None:
         """Whether all still live. Raises MigrationError with the end of what a dead one printed."""

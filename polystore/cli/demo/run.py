@@ -165,13 +165,18 @@ class Demo:
         coordinator = Coordinator(group)
         request = Request("demo", "polystore demo", confirm=GROUP, sole=True)
 
-        def to(name: str, *steps: Callable[[], Any]) -> None:
+        def to(
+            name: str,
+            *enter: Callable[[], object],
+            inside: Callable[[], dict[str, Verified] | None] | None = None,
+        ) -> None:
             with self._phase(name, crew) as phase:
-                for step in steps:
-                    result = step()
-                    if isinstance(result, dict):
-                        phase.found += sum(len(v.discrepancies) for v in result.values())
-                        phase.repaired += sum(v.repaired for v in result.values())
+                for step in enter:
+                    step()
+                if inside is not None:
+                    verified = crew.working(phase.counts, OF_EACH_KIND, OPERATIONS, inside) or {}
+                    phase.found += sum(len(v.discrepancies) for v in verified.values())
+                    phase.repaired += sum(v.repaired for v in verified.values())
 
         def go(step: Callable[[Request], Any]) -> Callable[[], Setting]:
             return lambda: self._runner.run(step(request))
@@ -179,15 +184,22 @@ class Demo:
         def dial(percent: float) -> Callable[[], Setting]:
             return lambda: self._runner.run(coordinator.dial(percent, request))
 
-        to("source-only", go(coordinator.preflight))
+        def verify() -> dict[str, Verified]:
+            return self._verify(config)
+
+        to("source-only", inside=lambda: self._preflight(coordinator, request))
         to("prepare", go(coordinator.start), go(coordinator.advance))
         to("dual-write", go(coordinator.advance), lambda: self._backfill(config, group))
-        to("dual-read", go(coordinator.advance), lambda: self._verify(config))
-        for percent in (10, 50, 0, 100):
+        to("dual-read", go(coordinator.advance), inside=verify)
+        for percent in (10, 50, 0):
             to(f"dial {percent} %", dial(percent))
-        to("target-only", lambda: self._verify(config), go(coordinator.advance))
+        to("dial 100 %", dial(100), inside=verify)
+        to("target-only", go(coordinator.advance))
         to("clean", go(coordinator.advance))
         to("detached", go(coordinator.advance))
+
+    def _preflight(self, coordinator: Coordinator, request: Request) -> None:
+        self._runner.run(coordinator.preflight(request))
 
     @contextmanager
     def _phase(self, name: str, crew: Crew) -> Iterator[Phase]:
