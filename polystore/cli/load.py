@@ -8,12 +8,8 @@ from pathlib import Path
 import click
 
 from polystore.capacity import OVERLOAD
-from polystore.cli.migrate import (
-    group_options,
-    load_lines,
-    setting_data,
-    who_and_why,
-)
+from polystore.cli.migrate import load_lines, setting_data
+from polystore.cli.options import group_options, who_and_why
 from polystore.cli.output import Output, reported
 from polystore.cli.place import opened
 from polystore.migration.coordinator import Coordinator, Request

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import click
 
-from polystore.cli.output import Output, json_option, reported
+from polystore.cli.options import C, group_options, page_option, parallel_option, who_and_why
+from polystore.cli.output import Output, reported
 from polystore.cli.place import joined, opened
 from polystore.effects import Procedure
 from polystore.errors import IllegalEdge
@@ -28,39 +27,6 @@ from polystore.runner import SyncRunner
 
 FORTH = [s.value for s in Stage if s not in (Stage.SOURCE_ONLY, Stage.ARMED)]
 BACK = [s.value for s in (Stage.SOURCE_ONLY, Stage.PREPARE, Stage.DUAL_WRITE)]
-C = TypeVar("C", bound=Callable[..., None])
-
-
-def group_options(command: C) -> C:
-    """The options that say which group of which configuration."""
-    for option in (
-        json_option,
-        click.option("--group", "-g", default=None, help="The group; needed if there are several."),
-        click.option(
-            "--config", "-c", type=click.Path(path_type=Path), default="polystore.toml",
-            show_default=True, help="The configuration file.",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def user() -> str:
-    """Who runs this command, by name, or by number where the number has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
-
-
-def who_and_why(command: C) -> C:
-    """The options that every change of a migration asks for: who, and why."""
-    for option in (
-        click.option("--why", required=True, help="Why; it is kept in the history."),
-        click.option("--who", default=user, help="Who; the user's name by default."),
-    ):
-        command = option(command)
-    return command
 
 
 def _reasons(command: C) -> C:
@@ -305,20 +271,8 @@ def dial(
 
 @migrate.command()
 @group_options
-@click.option(
-    "--parallel",
-    default=4,
-    type=click.IntRange(1),
-    show_default=True,
-    help="Segments copied at once.",
-)
-@click.option(
-    "--page",
-    default=PAGE,
-    type=click.IntRange(1),
-    show_default=True,
-    help="Records between two checkpoints.",
-)
+@parallel_option(4, "copied")
+@page_option(PAGE)
 @click.option(
     "--rate",
     default=None,
@@ -365,13 +319,7 @@ def backfill(
 @migrate.command()
 @group_options
 @click.option("--repair/--no-repair", default=True, help="Repair what differs.")
-@click.option(
-    "--parallel",
-    default=2,
-    type=click.IntRange(1),
-    show_default=True,
-    help="Segments walked at once.",
-)
+@parallel_option(2, "walked")
 @reported
 def verify(config: Path, group: str | None, *, repair: bool, parallel: int, as_json: bool) -> None:
     """Compare both sides in full, beside live traffic."""

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import click
 
-from polystore.cli.migrate import group_options, user
+from polystore.cli.options import group_options, page_option, parallel_option, user
 from polystore.cli.output import Output, reported
 from polystore.cli.place import opened
 from polystore.errors import InvalidRequest
@@ -28,20 +28,8 @@ _BECOMES = {"refuse": "refused", "reorder": "reordered", "translate": "translate
 @click.option(
     "--rate", type=click.FloatRange(0, min_open=True), help="Records a second at most; no limit."
 )
-@click.option(
-    "--parallel",
-    default=4,
-    type=click.IntRange(1),
-    show_default=True,
-    help="Segments scanned at once.",
-)
-@click.option(
-    "--page",
-    default=PAGE,
-    type=click.IntRange(1),
-    show_default=True,
-    help="Records between two checkpoints.",
-)
+@parallel_option(4, "scanned")
+@page_option(PAGE)
 @click.option("--fresh", is_flag=True, help="Begin anew, where an earlier scan was stopped.")
 @click.option("--no-scan", is_flag=True, help="Only show what is known.")
 @click.option(

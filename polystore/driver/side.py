@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 from polystore.capabilities import Capabilities
 from polystore.driver import compression
@@ -139,43 +139,31 @@ class Side:
         consistency: Consistency = Consistency.STRONG,
     ) -> Awaitable[ReadReply]:
         """Ask for records by key."""
-        driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, self.calls.read, (collection, keys, consistency))
-        return call if pace is None else pace.sent(call, self.measure, len(keys), (), collection)
+        arguments = (collection, keys, consistency)
+        return self._sent(self.calls.read, arguments, len(keys), read=collection)
 
     def write(self, write: Write) -> Awaitable[Written | Refused]:
         """Ask for one write."""
-        driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, self.calls.write, (write,))
-        return call if pace is None else pace.sent(call, self.measure, 1, (write,), None)
+        return self._sent(self.calls.write, (write,), 1, (write,))
 
     def write_many(
         self, writes: Sequence[Write]
     ) -> Awaitable[list[Written | Refused | Unprocessed]]:
         """Ask for several writes that need not be one."""
-        driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, self.calls.write_many, (writes,))
-        return call if pace is None else pace.sent(call, self.measure, len(writes), writes, None)
+        return self._sent(self.calls.write_many, (writes,), len(writes), writes)
 
     def commit(
         self, writes: Sequence[Write], checks: Sequence[Check] = ()
     ) -> Awaitable[Committed | Rejected]:
         """Ask for several writes and checks as one."""
-        driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, self.calls.commit, (writes, checks))
-        return (
-            call
-            if pace is None
-            else pace.sent(call, self.measure, len(writes) + len(checks), writes, None)
-        )
+        operations = len(writes) + len(checks)
+        return self._sent(self.calls.commit, (writes, checks), operations, writes)
 
     def query(
         self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
     ) -> Awaitable[QueryPage]:
         """Ask for a page of a query."""
-        driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, self.calls.query, (collection, plan, after, limit))
-        return call if pace is None else pace.sent(call, self.measure, 1, (), collection)
+        return self._sent(self.calls.query, (collection, plan, after, limit), 1, read=collection)
 
     def describe(self, collection: Collection) -> Call[Description]:
         """Ask what is really there."""
@@ -189,9 +177,21 @@ class Side:
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int
     ) -> Awaitable[ScanPage]:
         """Ask for a page of a scan."""
-        driver, pace = self.driver, self.pace
-        call = Call(self.name, driver, self.calls.scan, (collection, segment, cursor, limit))
-        return call if pace is None else pace.sent(call, self.measure, 1, (), collection)
+        arguments = (collection, segment, cursor, limit)
+        return self._sent(self.calls.scan, arguments, 1, read=collection)
+
+    def _sent(
+        self,
+        method: Callable[..., T],
+        arguments: tuple[Any, ...],
+        operations: int,
+        writes: Sequence[Write] = (),
+        read: Collection | None = None,
+    ) -> Awaitable[T]:
+        """The effect of a data call, past the limits of the side where it has any."""
+        call = Call(self.name, self.driver, method, arguments)
+        pace = self.pace
+        return call if pace is None else pace.sent(call, self.measure, operations, writes, read)
 
 
 async def read_one(
