@@ -8,11 +8,12 @@ import attrs
 
 from polystore.errors import ConfigError
 
-WAIT, DECLINE, QUEUE = "wait", "decline", "queue"
-"""When a side is at its capacity: an operation waits for its turn up to its deadline; or it is
-declined at once, with nothing sent; or it waits for its home, and the mirror follows later."""
+WAIT, FAIL, DECLINE, QUEUE = "wait", "fail", "decline", "queue"
+"""When a side cannot keep up: an operation waits for its turn up to its deadline; or for the mirror
+to have the write too, and says so where that is too late; or it is declined at once, with nothing
+sent; or it waits for its home alone, and the mirror follows later."""
 
-OVERLOAD = (WAIT, DECLINE, QUEUE)
+OVERLOAD = (WAIT, FAIL, DECLINE, QUEUE)
 """Every overload policy that there is."""
 
 

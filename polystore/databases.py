@@ -184,6 +184,11 @@ class Databases:
         self._check_open()
         member.enter()
 
+    def again(self) -> Databases:
+        """The same, opened anew; these are not used any more, and nothing of theirs is touched."""
+        self.closed = True
+        return Databases(self.config, self._registry, self.opened_at, self.runner.wall)
+
     def close(self) -> None:
         """Leave all groups and let go of all connections. A second call does nothing."""
         if self.closed:

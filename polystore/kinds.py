@@ -6,7 +6,7 @@ A kind is finer than a type only where a database here stores values of one type
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -71,12 +71,18 @@ def kind_of(value: Any, *, in_list: bool = False) -> str:
     return _BY_TYPE[of]
 
 
-def kinds_in(value: Any, *, in_list: bool = False) -> Iterator[str]:
-    """The kind of a value, and of each value inside it; one kind may come many times."""
-    yield kind_of(value, in_list=in_list)
+def kinds_in(value: Any) -> set[str]:
+    """The kinds of a value, and of all values inside it."""
+    found: set[str] = set()
+    _collect(value, False, found)
+    return found
+
+
+def _collect(value: Any, in_list: bool, found: set[str]) -> None:
+    found.add(kind_of(value, in_list=in_list))
     if type(value) is dict:
         for item in value.values():
-            yield from kinds_in(item)
+            _collect(item, False, found)
     elif type(value) is list:
         for item in value:
-            yield from kinds_in(item, in_list=True)
+            _collect(item, True, found)

@@ -146,8 +146,8 @@ class Collection:
         partition: how many leading key fields are stored together (default 1).
         indexes: :class:`Index` objects, or a mapping of index name to field names.
         placements: per driver name, how the collection lies in that database.
-        overload: what becomes of an operation where a side is at its capacity: ``wait``,
-            ``decline`` or ``queue``; see :mod:`polystore.capacity`.
+        overload: what becomes of an operation where a side cannot keep up: ``queue`` (default),
+            ``wait``, ``fail`` or ``decline``; see :mod:`polystore.capacity`.
         oversized: ``"reject"`` (default) or ``"compress"``: what becomes of a record that is over
             the limit of a database. Compressed ones are read back whatever the policy is then.
 

@@ -24,8 +24,10 @@ from polystore.driver.contract import (
     Token,
     Unchanged,
     Unprocessed,
+    Unreadable,
     Write,
     Written,
+    readable,
 )
 from polystore.driver.tariff import Tariff
 
@@ -54,6 +56,8 @@ __all__ = [
     "Token",
     "Unchanged",
     "Unprocessed",
+    "Unreadable",
     "Write",
     "Written",
+    "readable",
 ]

@@ -15,9 +15,9 @@ is the core's part.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
@@ -27,6 +27,8 @@ from polystore.errors import PolystoreError, Unsupported
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Fields, Key
+
+T = TypeVar("T")
 
 Token: TypeAlias = Any
 """What a driver compares at commit; opaque to the core. Two states never share one."""
@@ -213,12 +215,62 @@ class QueryPage:
     next: Position | None
 
 
+@attrs.frozen(eq=False)
+class Unreadable:
+    """A record that a driver cannot make out: another program wrote it.
+
+    Attributes:
+        key: its key, or what the database has in that place.
+        error: why it cannot be read; what a read of it raises.
+    """
+
+    key: Key
+    error: PolystoreError
+
+
 @attrs.define(eq=False)
 class ScanPage:
-    """One page of a scan, tombstones included. ``cursor`` is ``None`` at the segment's end."""
+    """One page of a scan, tombstones included. ``cursor`` is ``None`` at the segment's end.
+
+    ``unreadable`` holds what lies between the records and cannot be made out: one bad record does
+    not hide the others.
+    """
 
     records: list[Stored]
     cursor: str | None
+    unreadable: list[Unreadable] = attrs.field(factory=list)
+
+    def whole(self) -> ScanPage:
+        """This page, for who needs every record. Raises what the first unreadable one does."""
+        for found in self.unreadable:
+            raise found.error
+        return self
+
+
+def readable(
+    rows: Iterable[T],
+    stored: Callable[[T], Stored | None],
+    key: Callable[[T], Key],
+    translate: Callable[[Exception], PolystoreError],
+) -> tuple[list[Stored], list[Unreadable]]:
+    """What a page of a scan holds, and what of it cannot be made out; for authors of drivers.
+
+    Args:
+        rows: as the database gave them.
+        stored: makes a record of one; ``None`` where it is no record of the collection.
+        key: its key, or what lies in that place: must not fail.
+        translate: the error that a native exception stands for.
+    """
+    records, unreadable = [], []
+    for row in rows:
+        try:
+            record = stored(row)
+        except Exception as error:  # noqa: BLE001  # whatever a stranger's record makes a codec do
+            unreadable.append(Unreadable(key(row), translate(error)))
+        else:
+            if record is not None:
+                records.append(record)
+    return records, unreadable
 
 
 @attrs.frozen
@@ -323,7 +375,8 @@ class Driver(ABC):
     ) -> ScanPage:
         """One page of all records of a segment, in any order that a cursor can resume.
 
-        Each key that exists unchanged throughout a scan is returned at least once.
+        Each key that exists unchanged throughout a scan is returned at least once; what cannot be
+        made out is listed apart, and ends no scan.
         """
 
     @abstractmethod

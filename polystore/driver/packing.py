@@ -30,6 +30,7 @@ from polystore.driver.contract import (
     Unprocessed,
     Write,
     Written,
+    readable,
 )
 from polystore.errors import PolystoreError
 from polystore.queries import Position, QueryPlan
@@ -102,7 +103,10 @@ class Packing:
     ) -> ScanPage:
         """As the driver."""
         page = self._driver.scan(collection, segment, cursor, limit)
-        unpack(page.records)
+        page.records, packed = readable(
+            page.records, unpacked, lambda stored: stored.key, self._driver.translate
+        )
+        page.unreadable += packed
         return page
 
     def _fitting(self, write: Write) -> Write:
@@ -145,12 +149,19 @@ def unpack(records: Iterable[Stored | None]) -> None:
         ConfigError: there is no zstd.
     """
     for stored in records:
-        if stored is not None and stored.fields is not None and PACKED in stored.fields:
-            try:
-                stored.fields.update(decompressed(stored.fields.pop(PACKED)))
-            except PolystoreError as error:
-                error.key = stored.key
-                raise
+        if stored is not None:
+            unpacked(stored)
+
+
+def unpacked(stored: Stored) -> Stored:
+    """The same record, made whole. Raises as :func:`unpack` does."""
+    if stored.fields is not None and PACKED in stored.fields:
+        try:
+            stored.fields.update(decompressed(stored.fields.pop(PACKED)))
+        except PolystoreError as error:
+            error.key = stored.key
+            raise
+    return stored
 
 
 def at_most_bytes(write: Write) -> int:

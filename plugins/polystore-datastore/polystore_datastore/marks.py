@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from polystore.driver import Token
 from polystore.values import RESERVED
 from polystore_datastore.codec import is_long
-from polystore_datastore.messages import Message
+from polystore_datastore.messages import Entity, Message
 from polystore_datastore.names import property_name
 
 _OF_ANY_VALUE = frozenset({15, 22})
@@ -29,6 +30,21 @@ def seen(version: int, properties: Message) -> Version:
     token = Version(version)
     token.properties = properties
     return token
+
+
+def passed_on(version: int, before: Token) -> Token:
+    """The token of an entity that was just written over one that was seen: its marks go with it."""
+    if type(before) is not Version:
+        return version
+    marked = Entity()
+    for name, value in before.properties.items():
+        if not name.startswith(RESERVED) and _is_marked(value):
+            marked.properties[name].CopyFrom(value)
+    return seen(version, marked.properties) if marked.properties else version
+
+
+def _is_marked(value: Message) -> bool:
+    return is_excluded(value) or any(one.meaning for one in _flat(value))
 
 
 def keep_marks(before: Message, after: Message, indexed: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ SPEC = DriverSpec(
     factory="polystore_datastore.driver:open_datastore",
     summary="Google Cloud Datastore (Firestore in Datastore mode), over gRPC",
     url="datastore://PROJECT?namespace=ns&database=db&emulator=127.0.0.1:8081&timeout=5&insecure=no",
+    harness="polystore_datastore.harness:DatastoreHarness",
 )
 
 

@@ -8,12 +8,15 @@ segments of a kind keeps the splits in an entity of the kind ``_ps_splits``.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
-from polystore.driver import ScanPage, Segment, Stored
+from polystore.driver import ScanPage, Segment, readable
 from polystore.errors import CursorExpired
+from polystore.values import Key
 from polystore_datastore.connection import Connection
 from polystore_datastore.entities import stored
+from polystore_datastore.faults import error_of
 from polystore_datastore.messages import (
     GREATER,
     GREATER_OR_EQUAL,
@@ -56,13 +59,18 @@ def scan_page(
     request.query.limit.value = limit
     for batch, last in batches(connection, request):
         results = batch.entity_results
-        found = (stored(place, result) for result in results)
-        records: list[Stored] = [record for record in found if record is not None]
+        records, unreadable = readable(results, partial(stored, place), _place_of, error_of)
         if last:
-            return ScanPage(records, None)
+            return ScanPage(records, None, unreadable)
         if results:
-            return ScanPage(records, json.dumps(path_of(results[-1].entity.key)))
+            following = json.dumps(path_of(results[-1].entity.key))
+            return ScanPage(records, following, unreadable)
     raise AssertionError("a query ended without its last batch")
+
+
+def _place_of(result: Message) -> Key:
+    """What an entity has as its key, kinds left out."""
+    return tuple([part for _, part in path_of(result.entity.key)])
 
 
 def _read(place: Place, cursor: str) -> Path:

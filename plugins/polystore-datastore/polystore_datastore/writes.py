@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from polystore.driver import Anything, Check, Condition, Nothing, Token, Unchanged, Write
 from polystore_datastore.entities import fill_entity
+from polystore_datastore.marks import passed_on
 from polystore_datastore.messages import (
     FAIL,
     NON_TRANSACTIONAL,
@@ -73,6 +74,12 @@ def _require(mutation: Message, version: int) -> None:
 def tokens(writes: Sequence[Write], results: Iterable[Message]) -> tuple[Token, ...]:
     """The tokens that the results of a commit's writes bring; ``None`` for a delete."""
     return tuple(
-        None if is_delete(write) else result.version
+        None if is_delete(write) else passed_on(result.version, _seen(write))
         for write, result in zip(writes, results, strict=False)
     )
+
+
+def _seen(write: Write) -> Token:
+    """The token of the state that a put takes the place of, where it was seen."""
+    condition = write.condition
+    return condition.token if isinstance(condition, Unchanged) and write.fields else None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.cloud.datastore_v1.types import CommitRequest, Entity, LookupRequest, Mutation
 
-from polystore.driver import ANYTHING, Condition, Consistency, OlderThan, Unchanged, Write
+from polystore.driver import ANYTHING, Condition, Consistency, OlderThan, Unchanged, Write, Written
 from polystore.errors import ConfigError
 from polystore.schema import Collection
 from polystore_datastore.driver import DatastoreDriver
@@ -96,6 +96,23 @@ def test_marks_stay_where_the_entity_was_looked_at(
         "long": [(False, 0)], "tags": [(True, 0)] * 3, "none": [(True, 0)], "bytes": [(False, 0)],
     }  # fmt: skip
     assert rewritten(driver, things, "e", "update", note=5)["note"] == [(True, 0)]
+
+
+@pytest.mark.rule("VAL-12")
+def test_marks_stay_where_the_token_is_that_of_ones_own_last_write(
+    driver: DatastoreDriver, made: Made
+) -> None:
+    things = made()
+    leave(driver, things, "e")
+    before = marks(driver, things, "e")
+    (record,) = driver.read(things, [("e",)], Consistency.STRONG).records
+    assert record is not None
+    token: Any = record.token
+    for _ in range(3):
+        written = driver.write(Write(things, ("e",), record.fields, Unchanged(token), "w"))
+        assert isinstance(written, Written)
+        token = written.token
+        assert marks(driver, things, "e") == before
 
 
 @pytest.mark.rule("VAL-12", "QRY-11")

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from polystore.driver import ANYTHING, Driver, Segment, Stored, Write
 from polystore.drivers.memory.driver import MemoryDriver, Space
-from polystore.errors import CursorExpired
+from polystore.errors import CursorExpired, InvalidKey
 from polystore.queries import Between, Position, QueryPlan, Range
 from polystore.schema import Collection, Index
 from polystore.values import GeoPoint, Ref, same
 from polystore_datastore.driver import DatastoreDriver
+from polystore_datastore.messages import CommitRequest
 from polystore_datastore.scans import SPLITS
+from polystore_datastore.writes import make_atomic
 
 Made = Callable[..., Collection]
 pytestmark = pytest.mark.engine
@@ -289,6 +291,22 @@ def test_a_scan_shows_tombstones(driver: DatastoreDriver, made: Made) -> None:
     driver.write(Write(things, ("dead",), None, write_id="t", stamp=1))
     (record,) = driver.scan(things, Segment(), None, 10).records
     assert (record.fields, record.stamp) == (None, 1)
+
+
+@pytest.mark.rule("DRV-14")
+def test_an_entity_with_a_number_in_place_of_a_name_hides_no_other(
+    driver: DatastoreDriver, made: Made
+) -> None:
+    things = made()
+    driver.write(Write(things, ("a",), {things.key_names[0]: "a"}))
+    place = driver._place(things)
+    request = driver._connection.request(CommitRequest)
+    make_atomic(request)
+    place.fill_path(request.mutations.add().upsert.key, [(place.kind, 5)])
+    driver._connection.commit(request)
+    page = driver.scan(things, Segment(), None, 10)
+    assert [record.key for record in page.records] == [("a",)]
+    assert [(u.key, type(u.error)) for u in page.unreadable] == [((5,), InvalidKey)]
 
 
 @pytest.mark.rule("QRY-6")

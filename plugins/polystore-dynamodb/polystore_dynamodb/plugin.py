@@ -11,6 +11,7 @@ SPEC = DriverSpec(
     factory="polystore_dynamodb.driver:open_dynamodb",
     summary="Amazon DynamoDB, through boto3",
     url="dynamodb://eu-central-1?endpoint=https://…&prefix=app_&bulk=single&timeout=5&insecure=no",
+    harness="polystore_dynamodb.harness:DynamoDBHarness",
 )
 
 

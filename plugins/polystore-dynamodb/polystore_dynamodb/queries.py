@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 import attrs
 
-from polystore.driver import QueryPage, ScanPage, Segment, Stored
+from polystore.driver import QueryPage, ScanPage, Segment, Stored, readable
 from polystore.driver.keycodec import encode_key, encode_part
 from polystore.driver.ordering import encode_ordered
 from polystore.driver.spans import bracket
-from polystore.errors import CursorExpired
+from polystore.errors import CursorExpired, InvalidKey
 from polystore.queries import Position, QueryPlan, Range
 from polystore.values import Key
 from polystore_dynamodb.codec import Item, Wire
+from polystore_dynamodb.faults import error_of
 from polystore_dynamodb.indexes import OwnIndex
 from polystore_dynamodb.items import stored
 from polystore_dynamodb.placement import KeyAttribute, Table
@@ -207,9 +210,16 @@ def scan_request(table: Table, segment: Segment, cursor: str | None, limit: int)
 
 def scan_page(table: Table, reply: dict[str, Any]) -> ScanPage:
     """A page of records from a reply of Scan; only the database says where a segment ends."""
-    records = [stored(table, item) for item in reply["Items"]]
+    records, unreadable = readable(
+        reply["Items"], partial(stored, table), partial(_place_of, table), error_of
+    )
     last = reply.get("LastEvaluatedKey")
-    return ScanPage(records, _cursor(last) if last else None)
+    return ScanPage(records, _cursor(last) if last else None, unreadable)
+
+
+def _place_of(table: Table, item: Item) -> Key:
+    """What an item has as its key, as DynamoDB writes it."""
+    return tuple([str(next(iter(item[attribute.name].values()))) for attribute in table.keys])
 
 
 def _cursor(last: Item) -> str:
@@ -223,7 +233,8 @@ def _read_cursor(table: Table, cursor: str) -> Item:
         for attribute in table.keys:
             if attribute.kind == "B":
                 last[attribute.name] = {"B": b64decode(last[attribute.name]["B"])}
-        _key: Key = table.key_of(last)
+        with suppress(InvalidKey):  # another program's key, which is a place none the less
+            table.key_of(last)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CursorExpired(
             "not a cursor of this scan", collection=table.collection.name, driver="dynamodb"

@@ -213,6 +213,25 @@ def legacy(driver: DynamoDBDriver) -> Iterator[Collection]:
 
 
 @pytest.mark.engine
+@pytest.mark.rule("DRV-14")
+def test_an_item_whose_key_is_none_of_the_collection_hides_no_other(
+    driver: DynamoDBDriver, legacy: Collection
+) -> None:
+    item = {"PK": {"S": "c1"}, "SK": {"N": "17.5"}}
+    driver.native().put_item(TableName="Legacy.Orders", Item=item)
+    keys, places = [], []
+    cursor: str | None = None
+    while True:
+        page = driver.scan(legacy, Segment(), cursor, 1)
+        keys += [record.key for record in page.records]
+        places += [found.key for found in page.unreadable]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert (keys, places) == ([("c1", 17)], [("c1", "17.5")])
+
+
+@pytest.mark.engine
 @pytest.mark.rule("PLC-4", "VAL-10", "CON-4")
 def test_a_table_of_another_program_is_used_in_place(
     driver: DynamoDBDriver, legacy: Collection

@@ -115,9 +115,13 @@ class MemoryDriver(Driver):
         if write.fields is None and write.stamp is None:
             table.remove(write.key)
             return None
-        token = next(self._space.tokens)
+        token = self._token(write)
         table.put(write, token)
         return token
+
+    def _token(self, write: Write) -> Token:
+        """What compares the state that a write leaves behind."""
+        return next(self._space.tokens)
 
     def _current(self, part: Write | Check) -> Stored | None:
         row = self._table(part.collection).rows.get(part.key)

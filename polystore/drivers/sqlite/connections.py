@@ -4,6 +4,9 @@ SQLite must not be carried over a fork, not even idle: the child would believe t
 which only its parent has, and its acknowledged writes could be lost when the parent closes
 (https://sqlite.org/howtocorrupt.html, 2.6). So a fork waits for the calls that run, which are
 short, and finds every connection closed.
+
+Nor may one thread close what another is using: Python's `sqlite3` reads the memory that was given
+back, and the process dies. A call that runs while the driver is closed closes its own connection.
 """
 
 from __future__ import annotations
@@ -49,26 +52,39 @@ class Connections:
         _EVERY.add(self)
 
     def _start(self) -> None:
-        self._lock = threading.Lock()
+        # A handler of a signal may close while its thread is in here.
+        self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._forking = False
         self._here = threading.local()
         self._all: dict[int, sqlite3.Connection] = {}
-        self._running = 0
+        self._running: set[int] = set()
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """A call that uses connections: a fork waits until it has ended."""
+        """A call that uses connections: a fork waits until it has ended, closing lets it end.
+
+        Raises:
+            Unavailable: the driver is closed; nothing was begun.
+        """
+        thread = threading.get_ident()
         with self._lock:
             self._changed.wait_for(lambda: not self._forking)
-            self._running += 1
+            if self._closed:
+                raise closed(DRIVER)
+            self._running.add(thread)
         try:
             yield
         finally:
-            with self._lock:
-                self._running -= 1
-                if self._forking:
-                    self._changed.notify_all()
+            self._ended(thread)
+
+    def _ended(self, thread: int) -> None:
+        with self._lock:
+            self._running.discard(thread)
+            if self._closed and thread in self._all:
+                self._all.pop(thread).close()
+            if self._forking:
+                self._changed.notify_all()
 
     def get(self) -> sqlite3.Connection:
         """This thread's connection.
@@ -101,17 +117,17 @@ class Connections:
                 connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close all. A second call does nothing."""
+        """Close all, those of running calls when these end. A second call does nothing."""
         with self._lock:
             self._closed = True
-            self._close_all()
+            self._close_idle()
 
     def before_fork(self) -> None:
         """Wait for running calls, close everything, and let nothing begin until after the fork."""
         self._lock.acquire()
         self._forking = True
         self._changed.wait_for(lambda: not self._running)
-        self._close_all()
+        self._close_idle()
 
     def after_fork(self) -> None:
         """Go on in the parent."""
@@ -123,10 +139,9 @@ class Connections:
         """Go on in the child, where no other thread is left."""
         self._start()
 
-    def _close_all(self) -> None:
-        for connection in self._all.values():
-            connection.close()
-        self._all.clear()
+    def _close_idle(self) -> None:
+        for thread in self._all.keys() - self._running:
+            self._all.pop(thread).close()
         self._here = threading.local()
 
     def _opened(self, mode: str) -> sqlite3.Connection:

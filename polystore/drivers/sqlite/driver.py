@@ -29,6 +29,7 @@ from polystore.driver import (
     Unprocessed,
     Write,
     Written,
+    readable,
 )
 from polystore.driver.absence import no_collection, no_index
 from polystore.driver.bookkeeping import holds, refusals
@@ -165,8 +166,10 @@ class SqliteDriver(Driver):
             text, values = table.statements.scan(after, segment.index, segment.count, limit)
             rows = connection.execute(text, values).fetchall()
             last = following(rows, limit)
-            records = [table.rows.stored(row) for row in rows]
-            return ScanPage(records, None if last is None else encode_key(table.rows.key(last)))
+            of = table.rows
+            records, unreadable = readable(rows, of.stored, of.place, self.translate)
+            cursor = None if last is None else encode_key(of.resume(rows))
+            return ScanPage(records, cursor, unreadable)
 
         return self._with(collection, look)
 

@@ -51,6 +51,29 @@ class Rows:
             )
         return key
 
+    def place(self, row: Row) -> Key:
+        """What lies in the place of the key, of whatever types; what no key can hold as text.
+
+        Raises:
+            Stale: the table has other columns by now.
+        """
+        if len(row) != self._width:
+            raise Stale
+        parts = [row[place] for place in self._layout.key]
+        return tuple([p if type(p) in (str, int, bytes) else str(p) for p in parts])
+
+    def resume(self, rows: Sequence[Row]) -> Key:
+        """The last place of a page, in key order, that a cursor can name; what follows comes again.
+
+        Raises:
+            ConfigError: no row of the page has one.
+        """
+        for row in reversed(rows):
+            parts = [row[place] for place in self._layout.key]
+            if all(type(part) in (str, int, bytes) for part in parts):
+                return tuple(parts)
+        return self.key(rows[-1])
+
     def stored(self, row: Row) -> Stored:
         """The record that a row holds."""
         layout = self._layout
