@@ -19,6 +19,7 @@ from polystore.config import Config
 from polystore.databases import Databases
 from polystore.driver import Description
 from polystore.effects import Procedure
+from polystore.lifetime import left_to_the_parent, watched
 from polystore.opening import opened, opening_line
 from polystore.operations import Operations, seconds_of
 from polystore.plugin.registry import Registry
@@ -56,13 +57,17 @@ async def open(  # noqa: A001  # as polystore.open
 
 
 class AsyncStore:
-    """An open store, of one event loop."""
+    """An open store, of one event loop; in the child of a fork, of one there."""
 
     def __init__(self, databases: Databases) -> None:
+        self._collections: dict[str, AsyncOpenCollection] = {}
+        self._serve(databases)
+        watched(self, AsyncStore._open_anew, AsyncStore._close)
+
+    def _serve(self, databases: Databases) -> None:
         self._databases = databases
         self._runner = AsyncRunner(wall=databases.runner.wall)
         self._run = self._runner.run
-        self._collections: dict[str, AsyncOpenCollection] = {}
 
     @property
     def config(self) -> Config:
@@ -73,10 +78,11 @@ class AsyncStore:
         """A collection. Raises InvalidRequest where it is not declared."""
         found = self._collections.get(name)
         if found is None:
-            access = self._databases.access(name)
-            found = AsyncOpenCollection(Operations(access, self.config.timeout), self._run)
-            self._collections[name] = found
+            found = self._collections[name] = AsyncOpenCollection(*self._parts(name))
         return found
+
+    def _parts(self, name: str) -> tuple[Operations, Run]:
+        return Operations(self._databases.access(name), self.config.timeout), self._run
 
     async def transaction(
         self,
@@ -121,8 +127,20 @@ class AsyncStore:
 
     async def close(self) -> None:
         """Leave all groups and close all connections. A second call does nothing."""
-        await asyncio.to_thread(self._databases.close)
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._databases.close()
         self._runner.close()
+
+    def _open_anew(self) -> None:
+        """In the child of a fork: open everything again; an event loop of its own goes on."""
+        if self._databases.closed:
+            return
+        left_to_the_parent((self._databases, self._runner))
+        self._serve(self._databases.again())
+        for name, collection in self._collections.items():
+            AsyncOpenCollection.__init__(collection, *self._parts(name))
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+SECOND = 1_000_000
+"""Microseconds, which a wall clock tells, of one second."""
+
 T = TypeVar("T")
 Procedure: TypeAlias = Coroutine["Effect[Any]", Any, T]
 """What an ``async def`` over effects returns when called."""
@@ -72,7 +75,8 @@ class Now(Effect[float]):
 class WallClock(Effect[int]):
     """Microseconds since 1970 on this machine's wall clock.
 
-    Nothing but the hiding of expired records looks at it: no stage, lease or order rests on it.
+    What looks at it: the hiding of expired records, the history, and the gates that ask how many
+    hours ago something was. No lease, order or record of the migration rests on it.
     """
 
     __slots__ = ()
@@ -108,6 +112,9 @@ class Signal(Protocol):
 
     def notify(self) -> None:
         """Wake whoever waits for a change; called while holding the lock."""
+
+    def another(self) -> Signal:
+        """A second lock and bell of the same process, for state of its own."""
 
     def wait(self, ready: Callable[[], bool], seconds: float) -> bool:
         """Block until ``ready()`` or for ``seconds``; whether it is ready."""

@@ -20,6 +20,7 @@
     │       └── Declined          a side is at the capacity that it was given; nothing was sent
     ├── DeadlineExceeded          waited to the deadline; not applied
     ├── OutcomeUnknown            sent, no answer: applied once or never
+    ├── MirrorPending             applied at its home; the mirror did not have it by the deadline
     ├── PermissionDenied          credentials are missing, wrong or too weak
     ├── DriverError               a native error that the driver does not know; outcome unknown
     └── MigrationError            what an operator's command met
@@ -262,6 +263,36 @@ class Declined(Throttled):
     ) -> None:
         super().__init__(message, collection=collection, key=key, driver=driver)
         self.retry = after(seconds)
+
+
+class MirrorPending(PolystoreError):
+    """The write is done at its home; the mirror did not have it by the deadline, and will follow.
+
+    Only under the policy ``fail``. The write stands: sending it again is another write.
+
+    Args:
+        versions: those of the records that were written, in the order of the writes.
+    """
+
+    code = "mirror-pending"
+    applied = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        versions: Sequence[object] = (),
+        collection: str | None = None,
+        key: tuple[object, ...] | None = None,
+        driver: str | None = None,
+    ) -> None:
+        super().__init__(message, collection=collection, key=key, driver=driver)
+        self.versions = tuple(versions)
+
+    @property
+    def version(self) -> object:
+        """The version of the record, where one was written."""
+        return self.versions[0] if self.versions else None
 
 
 class DeadlineExceeded(PolystoreError):

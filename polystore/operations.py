@@ -12,7 +12,7 @@ from datetime import datetime
 
 import attrs
 
-from polystore.conditions import Absent, Always, Condition, If, Present
+from polystore.conditions import Absent, Always, AtVersion, Condition, If, Present
 from polystore.driver import Consistency
 from polystore.effects import Procedure, Sleep
 from polystore.errors import AlreadyExists, Conflict, InvalidRequest, NotFound, PolystoreError
@@ -104,8 +104,10 @@ def _verb(when: Condition, decision: Decision) -> Verb:
             raise refusal(when)
         return decision
 
-    fresh = isinstance(when, Absent) and isinstance(decision, Put)
-    return Verb(decide, blind=isinstance(when, Always), fresh=fresh)
+    puts = isinstance(decision, Put)
+    fresh = isinstance(when, Absent) and puts
+    version = when.version if isinstance(when, AtVersion) else None
+    return Verb(decide, blind=isinstance(when, Always), fresh=fresh, puts=puts, version=version)
 
 
 def refusal(when: Condition) -> Conflict:

@@ -52,6 +52,10 @@ class ThreadSignal:
         for listener in self._listeners:
             listener()
 
+    def another(self) -> ThreadSignal:
+        """A second one of the same process, for state of its own."""
+        return ThreadSignal()
+
     @contextmanager
     def heard_by(self, listener: Callable[[], None]) -> Iterator[None]:
         """Call ``listener`` at each change, from whatever thread makes it."""

@@ -13,10 +13,12 @@ from polystore.conditions import Condition, If
 from polystore.config import Config
 from polystore.databases import Databases
 from polystore.driver import Description
+from polystore.lifetime import left_to_the_parent, watched
 from polystore.opening import opened, opening_line
 from polystore.operations import Operations, seconds_of
 from polystore.plugin.registry import Registry
 from polystore.records import KEEP, Expiry, Record
+from polystore.route.direct import Direct
 from polystore.schema import Collection
 from polystore.transaction import Attempts, Draft, DraftCollection
 
@@ -61,6 +63,7 @@ class Store:
         self._databases = databases
         self._run = databases.runner.run
         self._collections: dict[str, OpenCollection] = {}
+        watched(self, Store._open_anew, Store.close)
 
     @property
     def config(self) -> Config:
@@ -71,11 +74,14 @@ class Store:
         """A collection. Raises InvalidRequest where it is not declared."""
         found = self._collections.get(name)
         if found is None:
-            access = self._databases.access(name)
-            operations = Operations(access, self.config.timeout)
-            found = OpenCollection(operations, self._run, self._databases.direct(name))
+            found = OpenCollection(*self._parts(name))
             self._collections[name] = found
         return found
+
+    def _parts(self, name: str) -> tuple[Operations, Run, Direct | None]:
+        """What a collection is made of."""
+        operations = Operations(self._databases.access(name), self.config.timeout)
+        return operations, self._run, self._databases.direct(name)
 
     def transaction(
         self,
@@ -146,6 +152,19 @@ class Store:
             side: ``"source"`` or ``"target"``, where the collection is in a group.
         """
         return self._databases.native(name, side)
+
+    def _open_anew(self) -> None:
+        """In the child of a fork: open everything again, as a process of its own.
+
+        Called by itself. The collections that were taken from this store go on to work.
+        """
+        if self._databases.closed:
+            return
+        left_to_the_parent(self._databases)
+        self._databases = self._databases.again()
+        self._run = self._databases.runner.run
+        for name, collection in self._collections.items():
+            OpenCollection.__init__(collection, *self._parts(name))
 
     def close(self) -> None:
         """Leave all groups and close all connections. A second call does nothing."""

@@ -18,7 +18,8 @@
     colocate = 1
 """
 
+from polystore.config.agreed import Agreed
 from polystore.config.declared import Config, Group
 from polystore.config.reading import load, parse
 
-__all__ = ["Config", "Group", "load", "parse"]
+__all__ = ["Agreed", "Config", "Group", "load", "parse"]

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import attrs
 
 from polystore.capacity import Capacity
+from polystore.config.agreed import Agreed
 from polystore.errors import ConfigError
 from polystore.schema import Collection
 
@@ -55,6 +56,7 @@ class Group:
         call_timeout: seconds that one call of a database may take.
         capacity: what each side may be asked for by one process, by ``source`` and ``target``.
         backfill_rate: records a second that a copy brings to the target; ``None``: all it can.
+        gates: what its operators have agreed on for the gates.
 
     Raises:
         ConfigError: a time is not positive, or they do not fit together.
@@ -75,6 +77,7 @@ class Group:
         converter=_frozen_capacity, factory=dict, hash=False
     )
     backfill_rate: float | None = None
+    gates: Agreed = attrs.field(factory=Agreed)
 
     @control.default
     def _control(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from polystore.capacity import Capacity
+from polystore.config.agreed import Agreed
 from polystore.config.declared import TIMES, Config, Group
 from polystore.config.table import Table
 from polystore.errors import ConfigError
@@ -98,6 +99,7 @@ def _group(name: str, table: Table) -> Group:
     )
     collections = table.texts("collections")
     capacity = table.table("capacity")
+    gates = table.table("gates")
     table.done()
     limits = {side: _capacity(capacity.table(side)) for side in ("source", "target")}
     copying = capacity.number("backfill")
@@ -110,7 +112,18 @@ def _group(name: str, table: Table) -> Group:
         capacity={side: limit for side, limit in limits.items() if limit.limited},
         **given,
         **_given(backfill_rate=copying),
+        gates=_agreed(gates),
     )
+
+
+def _agreed(table: Table) -> Agreed:
+    seconds = {name: table.seconds(name) for name in ("verified", "backlog", "window")}
+    given = _given(**seconds, reads=table.count("reads"))
+    table.done()
+    try:
+        return Agreed(**given)
+    except ConfigError as error:
+        raise ConfigError(f"{table.path}.{error.message}") from None
 
 
 def _capacity(table: Table) -> Capacity:

@@ -19,6 +19,7 @@ from polystore.driver import Refused, ScanPage, Segment, Stored, Unprocessed, Wr
 from polystore.driver.side import Side
 from polystore.effects import Both, Now, Sleep, Uniform
 from polystore.errors import (
+    ConfigError,
     Contention,
     InvalidRequest,
     MigrationError,
@@ -30,6 +31,7 @@ from polystore.migration.group import OpenGroup
 from polystore.migration.ledger import Ledger
 from polystore.migration.member import Member
 from polystore.migration.mirror import check_refusal, mirror_write
+from polystore.migration.poison import Poison, set_aside
 from polystore.migration.progress import SegmentProgress, Summary, copy_summary, segments
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
 from polystore.pacing.limiter import ASKED
@@ -78,6 +80,7 @@ class Copier:
         self._running = running
         self._rate = rate
         self._looked = -math.inf
+        self._pressed: dict[str, int] = {}
 
     async def run(self) -> dict[str, Summary]:
         """Copy everything that is not copied yet; the sums per collection.
@@ -136,16 +139,21 @@ class Copier:
             await self._heed()
             page = await self._scanned(source, collection, segment, part.cursor)
             self._begun(part)
-            written, newer, rejected = await self._copied(setting, collection, target, page.records)
+            written, newer, poison = await self._copied(setting, collection, target, page.records)
+            unread = {found.key: found for found in page.unreadable}.values()
+            poison += [Poison.unread(collection.name, source.driver.name, u) for u in unread]
+            for one in poison:
+                await set_aside(self.group.ledger, setting, one)
+            scanned = len(page.records) + len(unread)
             part = attrs.evolve(
                 part,
                 cursor=page.cursor,
                 done=page.cursor is None,
                 pages=part.pages + 1,
-                scanned=part.scanned + len(page.records),
+                scanned=part.scanned + scanned,
                 written=part.written + written,
                 newer=part.newer + newer,
-                rejected=part.rejected + rejected,
+                rejected=part.rejected + len(poison),
             )
             await self._checkpoint(setting, part)
             self._progress(part)
@@ -154,24 +162,31 @@ class Copier:
         self, source: Side, collection: Collection, segment: Segment, cursor: str | None
     ) -> ScanPage:
         """The next page, in small portions where the source is limited."""
-        found: list[Stored] = []
+        found = ScanPage([], cursor)
         while True:
-            most = self._page - len(found)
+            most = self._page - len(found.records)
             portion = source.portion(most)
             page = await patiently(partial(source.scan, collection, segment, cursor, portion))
-            if portion == most and not found:
-                return page
-            found += page.records
-            cursor = page.cursor
-            if cursor is None or len(found) >= self._page:
-                return ScanPage(found, cursor)
+            found.records += page.records
+            found.unreadable += page.unreadable
+            found.cursor = cursor = page.cursor
+            if cursor is None or portion == most or len(found.records) >= self._page:
+                return found
 
     async def _heed(self) -> None:
-        """Look at the rates in the control record, once in a while: this process is no member."""
+        """Look, once in a while, at the rates in the control record, and how the fleet fares.
+
+        Where operations of any member had to wait, were declined or throttled since the last look,
+        the copy gives way (THR-12): limits are of each process, and this one is no member.
+        """
         now = await Now()
         if now - self._looked < self.group.config.poll:
             return
         self._looked = now
+        pressed = {m.id: m.pressed for m in await Fleet(self.group).members()}
+        if any(count > self._pressed.get(one, count) for one, count in pressed.items()):
+            self.group.copying.give_way(now, now)
+        self._pressed = pressed
         self.group.heed((await self.group.ledger.setting()).load)
         if self._rate is not None:
             self.group.copying.change(Capacity(rate=self._rate))
@@ -194,60 +209,76 @@ class Copier:
         collection: Collection,
         target: Side,
         records: Sequence[Stored],
-    ) -> tuple[int, int, int]:
-        """Write one page to the mirror; how many were written, newer already, rejected."""
+    ) -> tuple[int, int, list[Poison]]:
+        """Write one page to the mirror; how many were written, newer already; what cannot be."""
         bound = self.group.bounds[collection.name].both
-        writes, rejected = [], 0
+        name, writes, sent = collection.name, [], _Sent()
         for stored in {s.key: s for s in records}.values():
             write = mirror_write(collection, stored, setting, copying=True)
-            try:
-                if write.fields is not None:
-                    bound.check_write(write)
-            except InvalidRequest:
-                rejected += 1
+            violations = [] if write.fields is None else list(bound.violations(write))
+            if violations:
+                sent.poison.append(Poison.violating(name, stored.key, violations))
             else:
                 writes.append(write)
-        doubled = len(records) - len(writes) - rejected
-        written = 0
-        left: Sequence[Write] = writes
+        sent.again = writes
         for attempt in range(_TRIES):
-            done, left = await self._sent(target, left)
-            written += done
-            if not left:
+            left, sent.again = sent.again, []
+            await self._send(target, left, sent)
+            if not sent.again:
                 break
             await Sleep(0.1 * 2**attempt * (0.5 + 0.5 * await Uniform()))
         else:
-            raise Unavailable(
-                f"{len(left)} records could not be written", collection=collection.name
-            )
-        return written, len(writes) - written + doubled, rejected
+            raise Unavailable(f"{len(sent.again)} records could not be written", collection=name)
+        return sent.written, len(records) - sent.written - len(sent.poison), sent.poison
 
-    async def _sent(self, target: Side, writes: Sequence[Write]) -> tuple[int, list[Write]]:
-        """Send writes once: how many were written, and which have to be sent again."""
+    async def _send(self, target: Side, writes: Sequence[Write], sent: _Sent) -> None:
+        """Send writes once, and add up what became of them."""
         limit = target.capabilities(writes[0].collection).batches.write_items if writes else None
         size = limit.most if limit else max(len(writes), 1)
-        written = start = 0
-        again: list[Write] = []
+        start = 0
         while start < len(writes):
             await self._heed()
             portion = self.group.copying.portion(target.portion(size))
             batch = writes[start : start + portion]
             start += portion
-            if self.group.copying.active:
-                await self.group.copying.take(ASKED, (len(batch), 0.0), math.inf)
+            await self.group.copying.take(ASKED, (len(batch), 0.0), math.inf)
             try:
                 outcomes = await target.write_many(batch)
             except (OutcomeUnknown, Unavailable, Contention):
-                again += batch
+                sent.again += batch
+                continue
+            except InvalidRequest as error:
+                if isinstance(error, ConfigError):
+                    raise
+                if len(batch) == 1:
+                    sent.refused(target, batch[0], error)
+                for write in batch if len(batch) > 1 else ():
+                    await self._send(target, [write], sent)
                 continue
             for write, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Unprocessed):
-                    again.append(write)
+                    if isinstance(outcome.error, InvalidRequest):
+                        sent.refused(target, write, outcome.error)
+                    else:
+                        sent.again.append(write)
                 elif isinstance(outcome, Refused):
                     await check_refusal(target, write, outcome)
                 else:
-                    written += 1
-        return written, again
+                    sent.written += 1
+
+
+@attrs.define
+class _Sent:
+    """What became of the records of one page."""
+
+    written: int = 0
+    again: list[Write] = attrs.field(factory=list)
+    poison: list[Poison] = attrs.field(factory=list)
+
+    def refused(self, target: Side, write: Write, error: InvalidRequest) -> None:
+        """The target refused a record that keeps within what it promises."""
+        name = write.collection.name
+        self.poison.append(Poison.refused(name, write.key, target.driver.name, error))
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -1,8 +1,13 @@
-"""Cleaning up: tombstones and slots are removed once nobody needs them; stamps may stay."""
+"""Cleaning up: tombstones and slots are removed once nobody needs them; stamps may stay.
+
+At the end of a run its target is swept. Where a run was given up, the source is; and the target of
+all that the run wrote there, where the operator asks for that: another run begins on nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection as Container
 
 import attrs
 
@@ -10,6 +15,7 @@ from polystore.driver import Segment, Stored, Unchanged, Unprocessed, Write, Wri
 from polystore.driver.side import Side
 from polystore.migration.group import OpenGroup
 from polystore.migration.ledger import SLOTS
+from polystore.migration.stages import SOURCE, STAMP_RUN, TARGET, Setting
 from polystore.schema import Collection
 
 PAGE = 500
@@ -18,10 +24,15 @@ PAGE = 500
 
 @attrs.frozen
 class Swept:
-    """What a sweep removed: tombstones, and slots."""
+    """What a sweep removed: tombstones, slots, and copies on a target that was given up."""
 
     tombstones: int
     slots: int
+    copies: int = 0
+
+    def text(self) -> str:
+        """For people."""
+        return f"{self.tombstones} tombstones, {self.slots} slots, {self.copies} copies"
 
 
 async def sweep(group: OpenGroup, side: Side) -> Swept:
@@ -30,10 +41,51 @@ async def sweep(group: OpenGroup, side: Side) -> Swept:
     Raises:
         PolystoreError: the store failed; run it again.
     """
-    tombstones = 0
-    for collection in group.collections.values():
-        tombstones += await _sweep(side, collection, lambda stored: stored.fields is None)
+    tombstones = await _records(group, side, _buried)
     return Swept(tombstones, await _sweep(side, SLOTS, lambda _: True))
+
+
+async def give_up(
+    group: OpenGroup, setting: Setting, serving: Container[str], *, copies: bool
+) -> Swept:
+    """Remove what ended runs left on the source, and with ``copies`` what they wrote to the target.
+
+    A run that somebody begins meanwhile loses nothing: its stamps are higher, and whoever loses a
+    slot joins again.
+
+    Args:
+        setting: of source-only.
+        serving: members that are there: they keep their slots.
+
+    Raises:
+        PolystoreError: a store failed; run it again.
+    """
+    end = (setting.run + 1) << STAMP_RUN
+    source, target = (group.sides[name].background() for name in (SOURCE, TARGET))
+
+    def ended(stored: Stored) -> bool:
+        """Whether an ended run has written it."""
+        return stored.stamp is not None and stored.stamp < end
+
+    def alone(stored: Stored) -> bool:
+        return stored.key[0] not in serving
+
+    tombstones = await _records(group, source, lambda s: _buried(s) and ended(s))
+    removed = await _records(group, target, ended) if copies else 0
+    sides = (source, target) if copies else (source,)
+    slots = sum([await _sweep(side, SLOTS, alone) for side in sides])
+    return Swept(tombstones, slots, removed)
+
+
+def _buried(stored: Stored) -> bool:
+    """Whether it is a tombstone."""
+    return stored.fields is None
+
+
+async def _records(group: OpenGroup, side: Side, doomed: Callable[[Stored], bool]) -> int:
+    """Remove records of all collections from one side; how many."""
+    found = [await _sweep(side, collection, doomed) for collection in group.collections.values()]
+    return sum(found)
 
 
 async def _sweep(side: Side, collection: Collection, doomed: Callable[[Stored], bool]) -> int:

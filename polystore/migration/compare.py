@@ -15,6 +15,9 @@ MISSING, STALE, DIFFERENT, AHEAD, EXTRA, FOREIGN = (
     "extra",
     "foreign",
 )
+UNREADABLE = "unreadable"
+"""Beside these: a record that its driver cannot make out."""
+
 KINDS = (MISSING, STALE, DIFFERENT, AHEAD, EXTRA, FOREIGN)
 """Kinds of difference (PROTOCOL.md 10)."""
 

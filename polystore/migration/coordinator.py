@@ -11,11 +11,16 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from polystore.effects import Now, Sleep
-from polystore.errors import GateClosed, IllegalEdge, MigrationError, PolystoreError
-from polystore.migration.clean import Swept, sweep
+from polystore.effects import SECOND, Now, Sleep, WallClock
+from polystore.errors import (
+    IllegalEdge,
+    MigrationError,
+    PolystoreError,
+)
+from polystore.migration.checks import Check, Gate, Situation, copies_named
+from polystore.migration.clean import Swept, give_up, sweep
 from polystore.migration.fleet import Fleet, named
-from polystore.migration.gates import FIRST_TURN, INTO, Check, Gate, Situation, looked_at
+from polystore.migration.gates import EVERY_STEP, INTO, ahead, looked_at, passed, turning
 from polystore.migration.group import OpenGroup
 from polystore.migration.load import Load
 from polystore.migration.member import Member
@@ -23,8 +28,10 @@ from polystore.migration.preflight.checkpoints import run_of
 from polystore.migration.preflight.observed import forget
 from polystore.migration.preflight.report import Report, report_of, sign_off
 from polystore.migration.preflight.scan import Scan
+from polystore.migration.preflight.shape import forget_shape
+from polystore.migration.recording import Recorded
+from polystore.migration.request import NOBODY, Request
 from polystore.migration.stages import (
-    BUCKETS,
     TARGET,
     Setting,
     Stage,
@@ -43,24 +50,6 @@ FREEZE_SECONDS = 3.0
 
 LAGGARD_SECONDS = 1.0
 """In a freeze, who has not acknowledged by then is shut out (PROTOCOL.md 2)."""
-
-
-@attrs.frozen
-class Request:
-    """What an operator asks for: who, why, and what the gates need from a person.
-
-    Attributes:
-        who, why: recorded in the history.
-        confirm: the group's name, typed, for the point of no return.
-        sole: the word that nobody goes past the library.
-        override: names of gates to pass although they are shut; recorded too.
-    """
-
-    who: str
-    why: str
-    confirm: str = ""
-    sole: bool = False
-    override: frozenset[str] = frozenset()
 
 
 class Coordinator:
@@ -93,7 +82,7 @@ class Coordinator:
             GateClosed: naming each gate that is shut and what to do.
             IllegalEdge: a run is under way, or has ended on the target.
         """
-        setting = await self.finish()
+        setting = await self.finish(request)
         if setting.stage is Stage.ARMED:
             await self.fleet.tell(setting, fast=False)
             return setting
@@ -111,8 +100,6 @@ class Coordinator:
         """
         setting = await self.group.ledger.setting()
         stage = next_stage(setting.stage)
-        if stage is Stage.DETACHED:
-            await self.swept()
         return await self._to(stage, request, "advance")
 
     async def back(self, request: Request) -> Setting:
@@ -123,27 +110,26 @@ class Coordinator:
             new = await self._to(Stage.SOURCE_ONLY, request, "back")
         return new
 
-    async def dial(self, percent: float, request: Request) -> Setting:
+    async def dial(self, percent: float, request: Request, batch: int | None = None) -> Setting:
         """Move homes until so many percent of the buckets have theirs on the target.
+
+        Args:
+            batch: most buckets that are frozen at a time; ``None``: as usual.
 
         Raises:
             GateClosed: the first bucket may not move yet.
             IllegalEdge: not in dual-read, or a partial dial without a colocation key.
+            InvalidRequest: a batch of no bucket, or one where all have to move at once.
             MigrationError: a freeze was given up; the dial stays where it is.
         """
-        goal = moved_at(percent)
-        setting = await self.finish()
-        if setting.stage is not Stage.DUAL_READ:
-            raise IllegalEdge(f"the dial moves in dual-read; this is {setting.stage.value}")
-        if self.group.config.colocate is None and goal not in (0, BUCKETS):
-            raise IllegalEdge("without `colocate` transactions need the dial at 0 or at 100")
-        if setting.moved == 0 and goal > 0:
-            await self._pass(FIRST_TURN, setting, request)
-        await self.group.ledger.record(setting, f"dial {percent:g}", request.who, request.why)
-        while setting.moved != goal:
-            await self.fleet.barrier(within=self._patience)  # finds the dead before anybody waits
-            setting = await self._turn(setting, goal)
-            self._told(setting)
+        goal, width = moved_at(percent), self.group.batch(batch)
+        setting = await self.finish(request)
+        await self._pass(turning(setting, goal, self.group.config.colocate), setting, request)
+        async with self._recorded(setting, f"dial {percent:g}", request):
+            while setting.moved != goal:
+                await self.fleet.barrier(within=self._patience)  # finds the dead before all wait
+                setting = await self._turn(setting, goal, width)
+                self._told(setting)
         self.group.tell(DIAL_CHANGED, buckets=setting.moved, epoch=setting.epoch)
         await self.fleet.tell(setting, fast=False)
         return setting
@@ -160,24 +146,32 @@ class Coordinator:
         Raises:
             InvalidRequest: what ``change`` raises; nothing was changed.
         """
-        setting = await self.group.ledger.change_setting(
-            lambda now: attrs.evolve(now, load=change(now.load))
-        )
-        await self.group.ledger.record(setting, what, request.who, request.why)
+        before = await self.group.ledger.setting()
+        change(before.load)  # may it be so at all?
+        async with self._recorded(before, what, request):
+            setting = await self.group.ledger.change_setting(
+                lambda now: attrs.evolve(now, load=change(now.load))
+            )
         await self.fleet.tell(setting)
         self.group.heed(setting.load)
         return setting
 
-    async def gates(self, request: Request, *, dial: bool = False) -> list[Gate]:
-        """The gates of the next stage (or of a first dial step), looked at; changes nothing."""
+    async def gates(
+        self, request: Request, *, dial: float | None = None, back: bool = False
+    ) -> list[Gate]:
+        """The gates of the next stage, of a dial of so many percent, or of the way back.
+
+        Changes nothing.
+
+        Raises:
+            IllegalEdge: there is no such way from here.
+        """
         setting = await self.group.ledger.setting()
-        if dial:
-            checks: Sequence[Check] = FIRST_TURN
-        elif setting.stage is Stage.SOURCE_ONLY:
-            checks = INTO[setting.stage, Stage.ARMED]
+        if dial is not None:
+            checks = turning(setting, moved_at(dial), self.group.config.colocate)
         else:
-            checks = INTO.get((setting.stage, next_stage(setting.stage)), ())
-        return await looked_at(checks, self._situation(setting, request))
+            checks = () if back else ahead(setting.stage)
+        return await looked_at((*EVERY_STEP, *checks), self._situation(setting, request))
 
     async def preflight(self, request: Request, scan: Scan | None = None, when: str = "") -> Report:
         """Look at every record of the source; what was found, live writes included.
@@ -204,24 +198,56 @@ class Coordinator:
         return await report_of(self.group, setting)
 
     async def forget_observed(self, request: Request) -> None:
-        """Forget what live writes showed so far: the application was mended. It is recorded."""
+        """Forget what live operations showed: the application was mended. It is recorded."""
         setting = await self.group.ledger.setting()
-        await forget(self.group.ledger, run_of(setting))
-        await self.group.ledger.record(setting, "forget observed", request.who, request.why)
+        async with self._recorded(setting, "forget observed", request):
+            await forget(self.group.ledger, run_of(setting))
+            await forget_shape(self.group.ledger)
 
-    async def swept(self) -> Swept:
-        """Remove what the run left on the target: tombstones and slots."""
-        setting = await self.group.ledger.setting()
-        if setting.stage is not Stage.CLEAN:
-            raise IllegalEdge(f"cleaning needs the stage clean; this is {setting.stage.value}")
-        return await sweep(self.group, self.group.sides[TARGET].background())
+    async def swept(self, request: Request, *, copies: bool = False) -> Swept:
+        """Remove what a run left: in clean on the target, in source-only what was given up.
 
-    async def finish(self) -> Setting:
-        """Take up what another coordinator left: give up a freeze, wait for acknowledgements."""
+        Everybody has acknowledged the stage by then: whoever has not still works with its slots.
+
+        Args:
+            copies: in source-only, also remove what ended runs wrote to the target.
+
+        Raises:
+            IllegalEdge: the stage is another, or there never was a run.
+            MigrationError: the stage is not acknowledged by all.
+            GateClosed: copies are to go, and the group's name was not typed.
+        """
+        setting = await self.finish()
+        gone = setting.stage is Stage.SOURCE_ONLY and setting.run > 0
+        if setting.stage is not Stage.CLEAN and not gone:
+            raise IllegalEdge(
+                "cleaning needs the stage clean, or a run that was given up; this is "
+                f"{setting.stage.value}, run {setting.run}"
+            )
+        await self._pass((copies_named,) if copies and gone else (), setting, request)
+        async with self._recorded(setting, "sweep", request) as told:
+            if gone:
+                await self._late_calls_out()
+                serving = {member.id for member in await self.fleet.members()}
+                found = await give_up(self.group, setting, serving, copies=copies)
+            else:
+                found = await sweep(self.group, self.group.sides[TARGET].background())
+            told.append(found.text())
+        return found
+
+    async def finish(self, request: Request = NOBODY) -> Setting:
+        """Take up what another coordinator left: give up a freeze, wait for acknowledgements.
+
+        Raises:
+            GateClosed: naming who has not acknowledged, or is closed and not recovered.
+        """
         setting = await self.group.ledger.setting()
         if setting.frozen is not None:
             setting = await self.abort()
-        return await self._acknowledged(setting)
+        if await self._missing(setting):
+            passed(await looked_at(EVERY_STEP, self._situation(setting, request)), request)
+            return await self._acknowledged(setting)  # in the last moment
+        return setting
 
     async def abort(self) -> Setting:
         """Give up a freeze: back to where the buckets came from, without waiting."""
@@ -232,27 +258,33 @@ class Coordinator:
         self._told(setting)
         return setting
 
+    def _recorded(self, setting: Setting, what: str, request: Request) -> Recorded:
+        return Recorded(self.group.ledger, setting, what, request)
+
     # -- the steps ----------------------------------------------------------------------------
 
     async def _to(self, stage: Stage, request: Request, what: str) -> Setting:
-        setting = await self.finish()
-        after(setting, stage)  # is there such a way at all?
+        setting = await self.finish(request)
         await self._pass(INTO.get((setting.stage, stage), ()), setting, request)
+        after(setting, stage)  # is there such a way at all?
         if stage is Stage.CLEAN:
             await self._late_calls_out()
-        await self.fleet.tell(setting, fast=True)
-        new = await self._advanced(setting, lambda now: after(now, stage))
-        await self.group.ledger.record(new, f"{what} → {stage.value}", request.who, request.why)
-        self.group.tell(STAGE_CHANGED, stage=new.stage.value, epoch=new.epoch)
-        self._told(new)
-        new = await self._acknowledged(new)
+        if stage is Stage.DETACHED:
+            await self.swept(request)
+        async with self._recorded(setting, f"{what} → {stage.value}", request) as told:
+            await self.fleet.tell(setting, fast=True)
+            new = await self._advanced(setting, lambda now: after(now, stage))
+            told.append(f"epoch {new.epoch}")
+            self.group.tell(STAGE_CHANGED, stage=new.stage.value, epoch=new.epoch)
+            self._told(new)
+            new = await self._acknowledged(new)
         await self.fleet.tell(new, fast=False)
         return new
 
     async def _late_calls_out(self) -> None:
-        """Wait until no late call can land: in clean no stamp keeps an old record from a new one.
+        """Wait until no late call can land: where tombstones go, no stamp keeps an old record out.
 
-        Since everybody has acknowledged target-only, nobody has sent one. A coordinator that did
+        Since everybody has acknowledged this stage, nobody has sent one. A coordinator that did
         not see that happen knows only that it has (STG-9).
         """
         _, since = self._acked
@@ -261,18 +293,12 @@ class Coordinator:
 
     async def _pass(self, checks: Sequence[Check], setting: Setting, request: Request) -> None:
         looked = await looked_at(checks, self._situation(setting, request))
-        shut = [gate for gate in looked if not gate.open]
-        for gate in shut:
-            if gate.name in request.override:
-                what = f"override {gate.name}: {gate.says}"
-                await self.group.ledger.record(setting, what, request.who, request.why)
-        closed = [gate for gate in shut if gate.name not in request.override]
-        if closed:
-            text = "; ".join(f"{gate.name}: {gate.says}" for gate in closed)
-            raise GateClosed(text, gates=[gate.name for gate in closed])
+        for gate in passed(looked, request):
+            what = f"override {gate.name}: {gate.says}"
+            await self.group.ledger.record(setting, what, request.who, request.why)
 
     def _situation(self, setting: Setting, request: Request) -> Situation:
-        return Situation(self.group, self.fleet, setting, request.confirm, request.sole)
+        return Situation(self.group, self.fleet, setting, request)
 
     async def _advanced(self, at: Setting, change: Callable[[Setting], Setting]) -> Setting:
         """The next epoch, by compare-and-set, if the setting is still the one of ``at``."""
@@ -297,20 +323,24 @@ class Coordinator:
         Raises:
             MigrationError: some do not; their operations go on under the epoch before.
         """
-        await self.fleet.tell(setting)
-        missing = await self.fleet.wait(_acked(setting), within=self._patience)
+        missing = await self._missing(setting)
         if missing:
             raise MigrationError(
                 f"epoch {setting.epoch} ({setting.stage.value}) is not acknowledged by "
                 f"{named(missing)}: a backlog, or a lost answer, holds it back; try again"
             )
-        if self._acked[0] != setting.epoch:
-            self._acked = (setting.epoch, await Now())
         return setting
 
-    async def _turn(self, setting: Setting, goal: int) -> Setting:
+    async def _missing(self, setting: Setting) -> list[Member]:
+        """Wait until everybody works under the epoch; who does not, in the end."""
+        await self.fleet.tell(setting)
+        missing = await self.fleet.wait(_acked(setting), within=self._patience)
+        if not missing and self._acked[0] != setting.epoch:
+            self._acked = (setting.epoch, await Now())
+        return missing
+
+    async def _turn(self, setting: Setting, goal: int, width: int) -> Setting:
         """One dial step: freeze a few buckets, and when all have acknowledged, give them away."""
-        width = self.group.step
         frozen = await self._advanced(setting, lambda now: frozen_step(now, goal, width))
         try:
             missing = await self.fleet.wait(
@@ -325,7 +355,8 @@ class Coordinator:
                 f"the freeze was not acknowledged within {FREEZE_SECONDS:g} s by {named(missing)}: "
                 f"the dial stays at {setting.dial():g} %; try again"
             )
-        return await self._acknowledged(await self._advanced(frozen, thawed))
+        at = await WallClock() // SECOND
+        return await self._acknowledged(await self._advanced(frozen, lambda now: thawed(now, at)))
 
 
 def _acked(setting: Setting) -> Callable[[Member], bool]:

@@ -17,6 +17,9 @@ from polystore.values import Fields
 DEAD_LEASES = 1.5
 """A heartbeat that has not moved for so many leases counts as dead (PROTOCOL.md 5)."""
 
+LANES, PER_LANE = 32, 16
+"""Members are told by as many at once as that, each of so many: 500 within about 0.2 s."""
+
 
 class Fleet:
     """The members of a group.
@@ -28,6 +31,7 @@ class Fleet:
         self.group = group
         self._beats: dict[str, tuple[int, float]] = {}
         self.recovered: list[Recovered] = []
+        self._remains: list[Member] = []
 
     async def members(self) -> list[Member]:
         """All members that may still act or be read from: active ones and unrecovered ones."""
@@ -38,7 +42,18 @@ class Fleet:
             seen = self._beats.get(member.id)
             if seen is None or seen[0] != member.beat:
                 self._beats[member.id] = (member.beat, now)
+        self._remains = [member for member in members if removable(member)]
         return [member for member in members if member.state != RECOVERED]
+
+    async def tidy(self) -> int:
+        """Remove the records of the dead that the last look at the members found; how many.
+
+        Anybody may, at any time: a record is removed only as it was seen, whoever waits for members
+        leaves the recovered out, and an owner that wakes up finds no record, as if it were closed.
+        Its slots stay, closed, until the run is cleaned up: they still stop late calls.
+        """
+        remains, self._remains = self._remains, []
+        return sum([await self.group.ledger.delete(member.stored) for member in remains])
 
     async def tell(self, setting: Setting, *, fast: bool | None = None) -> None:
         """Copy what is new into each member's record, where it will look.
@@ -46,9 +61,16 @@ class Fleet:
         Args:
             fast: whether to poll quickly from now on; ``None`` leaves that as it is.
         """
-        for member in await self.members():
-            if member.state == ACTIVE:
-                await self.group.ledger.change(PREFIX + member.id, _told(setting, fast))
+        told = [member for member in await self.members() if member.state == ACTIVE]
+        lanes = min(LANES, -(-len(told) // PER_LANE))
+        if lanes > 1:
+            await Both(*(self._tell(told[i::lanes], setting, fast) for i in range(lanes)))
+        else:
+            await self._tell(told, setting, fast)
+
+    async def _tell(self, told: Sequence[Member], setting: Setting, fast: bool | None) -> None:
+        for member in told:
+            await self.group.ledger.change(PREFIX + member.id, _told(setting, fast))
 
     async def wait(
         self,
@@ -119,6 +141,14 @@ class Fleet:
         if missing:
             raise MigrationError(f"barrier {number}: no answer from {named(missing)}")
         return number
+
+
+def removable(member: Member) -> bool:
+    """Whether nothing rests on a member's record any more.
+
+    Its slots are closed, what they named is converged, and its lease and plain calls have run out.
+    """
+    return member.state == RECOVERED
 
 
 def named(members: Sequence[Member]) -> str:

@@ -12,14 +12,16 @@ from typing import TypeAlias, TypeVar
 
 import attrs
 
+from polystore.capacity import DECLINE
 from polystore.driver.side import Side
 from polystore.effects import Now
-from polystore.errors import Contention, DeadlineExceeded, PolystoreError, Throttled
+from polystore.errors import Contention, DeadlineExceeded, Declined, PolystoreError, Throttled
 from polystore.migration.group import OpenGroup
 from polystore.migration.home import Fenced
 from polystore.migration.member import Incarnation
 from polystore.migration.session import Session
-from polystore.migration.stages import Setting
+from polystore.migration.stages import Setting, Stage
+from polystore.observe.counters import DECLINED
 from polystore.pacing.turn import Need, Turn, take_turn
 from polystore.route.base import Place
 from polystore.route.bound import Bound
@@ -95,9 +97,31 @@ class Frame:
     ) -> Turn:
         """Wait until the sides have room; before a ticket is held, which others would wait for."""
         setting = self.session.latch.setting
-        if setting is None or not self.group.limited:
+        if setting is None:
             return Turn(deadline)
-        return await take_turn(needs(setting), self.group.overload(place[0].collection), deadline)
+        policy = self.group.overload(place[0].collection)
+        if policy == DECLINE and setting.stage.mirrored:
+            await self._declines(needs(setting))
+        if not self.group.limited:
+            return Turn(deadline)
+        return await take_turn(needs(setting), policy, deadline)
+
+    async def _declines(self, needs: Sequence[Need]) -> None:
+        """Decline what would leave the mirror further behind, before anything is sent.
+
+        Raises:
+            Declined: the mirror does not answer, or lacks more than slots can name.
+        """
+        incarnation = self.session.incarnation
+        behind = incarnation is not None and incarnation.spilled
+        for name in (need.side.name for need in needs if need.later):
+            if behind or self.group.breakers[name].shut_off(await Now()):
+                self.group.counters.add(f"{DECLINED}:{name}")
+                raise Declined(
+                    f"the {name} does not answer, or lacks too much: nothing was sent. The policy "
+                    "of the collection is decline",
+                    seconds=self.group.config.poll,
+                )
 
     async def _attempts(
         self, buckets: tuple[int, int], attempt: Attempt[T], place: Place, turn: Turn
@@ -131,6 +155,12 @@ class Frame:
             await self.session.join(deadline)
             if self.session.incarnation is None:
                 await self.session.wait_joined(deadline)
+
+    def _did(self, at: Admitted, collection: str, kind: str) -> None:
+        """Count an operation for the shape of the load, while the source alone is used."""
+        setting = at.setting
+        if setting.observe and setting.stage in (Stage.SOURCE_ONLY, Stage.ARMED):
+            self.session.shape.add(collection, kind)
 
     def _range(self, keys: Sequence[Key]) -> tuple[int, int]:
         buckets = [self.group.bucket(key) for key in keys]

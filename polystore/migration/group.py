@@ -12,8 +12,9 @@ from polystore.config import Group
 from polystore.driver import Driver
 from polystore.driver.side import Promised, Side
 from polystore.effects import Signal
-from polystore.errors import ConfigError
+from polystore.errors import ConfigError, InvalidRequest
 from polystore.identity import WriteIds
+from polystore.migration.breaker import Breaker
 from polystore.migration.ledger import SLOTS, Ledger
 from polystore.migration.load import Load
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, bucket_of
@@ -58,6 +59,7 @@ class OpenGroup:
     Attributes:
         counters: what happened to this group in this process.
         limiters: the limits of each side.
+        breakers: of each side, as the mirror of this process.
         copying: the limit of a copy that this process makes.
         load: the rates and policies that this process was told of.
         slots: the slots bound to each side.
@@ -94,6 +96,7 @@ class OpenGroup:
                 for name, driver in ((SOURCE, source), (TARGET, target))
             }
         )
+        self.breakers = MappingProxyType({name: Breaker() for name in self.sides})
         self.ids = ids
         self._notify = notify
         self.ledger = Ledger(Side("control", control, promised), config.name, ids)
@@ -151,6 +154,20 @@ class OpenGroup:
     def other(self, side: Side) -> Side:
         """The other one of the two sides."""
         return self.sides[TARGET if side.name == SOURCE else SOURCE]
+
+    def batch(self, asked: int | None) -> int:
+        """How many buckets freeze at a time where an operator asks for so many.
+
+        Raises:
+            InvalidRequest: none, more than there are, or some where all have to move at once.
+        """
+        if asked is None:
+            return self.step
+        if self.config.colocate is None:
+            raise InvalidRequest("without `colocate` all buckets move at once: leave the batch out")
+        if not 1 <= asked <= BUCKETS:
+            raise InvalidRequest(f"a batch is of 1 to {BUCKETS} buckets, not {asked}")
+        return asked
 
     @property
     def step(self) -> int:

@@ -25,7 +25,7 @@ class Fenced(Exception):
     """The slot is closed or gone: this incarnation has been shut out; nothing was applied."""
 
 
-_NOT_APPLIED = (Fenced, Contention, Unavailable, DriverError, InvalidRequest)
+NOT_APPLIED = (Fenced, Contention, Unavailable, DriverError, InvalidRequest)
 """What :func:`commit` raises where surely nothing was applied."""
 
 
@@ -33,12 +33,12 @@ class Holding:
     """A busy slot in the hands of one attempt, given back in the state that it is left in.
 
     Attributes:
-        slot: the slot.
+        pool, slot: the slot, and where it is given back.
         state: what it is given back as: ``free``, until a commit that uses it has been sent.
     """
 
     def __init__(self, pool: Pool, slot: Slot) -> None:
-        self._pool = pool
+        self.pool = pool
         self.slot = slot
         self.state = FREE
 
@@ -51,9 +51,9 @@ class Holding:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.state == UNKNOWN and isinstance(error, _NOT_APPLIED):
+        if self.state == UNKNOWN and isinstance(error, NOT_APPLIED):
             self.state = FREE
-        self._pool.give(self.slot, self.state)
+        self.pool.give(self.slot, self.state)
 
 
 async def commit(
@@ -63,8 +63,11 @@ async def commit(
     writes: Sequence[Write],
     checks: Sequence[Check],
     deadline: float,
-) -> bool:
-    """Commit records and slot as one; whether it was applied. ``False``: a token was lost.
+) -> Committed | Rejected:
+    """Commit records and slot as one; rejected where a token was lost.
+
+    Committed without tokens: the slot says that it was applied, and they are not known. Rejected
+    without refusals: nothing says which record it was.
 
     Raises:
         Fenced: the slot is closed; surely not applied.
@@ -77,19 +80,24 @@ async def commit(
     try:
         outcome = await home.commit([*writes, slot_write], checks)
     except OutcomeUnknown:
-        return await resolve(home, slot, ids, deadline)
+        return _outcome(await resolve(home, slot, ids, deadline))
     except DriverError:
         if await resolve(home, slot, ids, deadline):
-            return True
+            return Committed(())
         raise  # surely not applied; the same error would come again
     if isinstance(outcome, Committed):
         slot.seq += 1
         slot.token = outcome.tokens[-1]
-        return True
+        return Committed(outcome.tokens[:-1])
     try:
-        return await _refused(home, slot, outcome, len(writes))
+        applied = await _refused(home, slot, outcome, len(writes))
     except _NO_ANSWER:  # the refusal may be that of our own repetition: only the slot can tell
-        return await resolve(home, slot, ids, deadline)
+        return _outcome(await resolve(home, slot, ids, deadline))
+    return Committed(()) if applied else Rejected(outcome.refusals[: len(writes)])
+
+
+def _outcome(applied: bool) -> Committed | Rejected:
+    return Committed(()) if applied else Rejected()
 
 
 async def _refused(home: Side, slot: Slot, outcome: Rejected, position: int) -> bool:

@@ -14,6 +14,7 @@ from polystore.migration.repair import Discrepancy, settle_suspects, tell
 from polystore.migration.session import Session
 from polystore.migration.slots import Target
 from polystore.migration.stages import Setting, Stage
+from polystore.observe.counters import COMPARED, DIFFERENCES
 
 MOST_SUSPECTS = 1000
 """Suspects kept at most; a verification finds what is dropped."""
@@ -93,13 +94,19 @@ class Keeper:
             found = await settle_suspects(self.session, self._coordinator.fleet, suspects)
             self.discrepancies += found
             tell(self.session.group, found)
-            self.session.counters.add("discrepancies", len(found))
+            self.session.counters.add(DIFFERENCES, len(found))
+            if found:
+                self.session.differed = self.session.counters.count(COMPARED)
 
     async def _bury(self, now: float) -> None:
-        """Close and recover who is silent; a random pause first, so that not all do at once."""
+        """Close and recover who is silent; a random pause first, so that not all do at once.
+
+        What is left of those that were recovered before is removed.
+        """
         fleet = self._coordinator.fleet
         dead = [m for m in await fleet.members() if m.state == CLOSED or fleet.silent(m, now)]
         if dead:
             await Sleep(await Uniform() * PERIOD)
         for member in dead:
             await fleet.bury(member)
+        await fleet.tidy()

@@ -54,6 +54,11 @@ class Latch:
         return self._setting
 
     @property
+    def incarnation(self) -> Incarnation | None:
+        """The one that operations are admitted for; ``None`` while nothing is admitted."""
+        return self._incarnation
+
+    @property
     def draining(self) -> bool:
         """Whether some operations are kept waiting for an acknowledgement."""
         return self._draining is not None
@@ -109,6 +114,16 @@ class Latch:
             left = deadline - await Now()
             if left <= 0 or not await Changed(self.signal, lambda: self._open(buckets), left):
                 raise DeadlineExceeded("waited for a stage change or a dial step; nothing was done")
+
+    def along(self, buckets: tuple[int, int], setting: Setting, incarnation: Incarnation) -> Ticket:
+        """A further ticket for what operations that hold theirs do together: none is waited for.
+
+        What they began may outlast each of them; nothing is acknowledged before it has ended.
+        """
+        with self.signal:
+            ticket = Ticket(self._next(), buckets, setting, incarnation)
+            self._running[ticket.number] = ticket
+            return ticket
 
     def release(self, ticket: Ticket) -> None:
         """The operation has ended."""

@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from polystore.driver import NOTHING, Stored, Unchanged, Write, Written
 from polystore.driver.side import Side, read_one
-from polystore.effects import Now, Sleep, Uniform
+from polystore.effects import SECOND, Now, Sleep, Uniform, WallClock
 from polystore.errors import Contention, OutcomeUnknown, Unavailable
 from polystore.identity import WriteIds
 from polystore.migration.stages import Setting
-from polystore.queries import Between, Position, QueryPlan
+from polystore.queries import Between, Position, QueryPlan, Range
 from polystore.schema import Collection
 from polystore.values import Fields
 
@@ -26,7 +26,14 @@ CONTROL = Collection("_ps_control", ["group:str", "item:str"])
 SLOTS = Collection("_ps_slots", ["member:str", "slot:int"])
 """Slots, in each store that may be a home."""
 
+DONE, BEGUN = "done", "begun"
+"""How something in the history ended; what was begun and never ended stays ``begun``."""
+
 _SETTING = "control"
+_HISTORY = "history/"
+_MOST_TEXT = 2_000
+"""Characters of what polystore itself says in an entry of the history."""
+
 _ATTEMPTS = 30
 _PAGE = 200
 
@@ -103,7 +110,7 @@ class Ledger:
 
     async def all(self, prefix: str) -> list[Stored]:
         """All records whose item starts with ``prefix``, in order."""
-        plan = QueryPlan(None, (self.group,), Between(prefix, prefix + "\U0010ffff"))
+        plan = QueryPlan(None, (self.group,), _below(prefix))
         found: list[Stored] = []
         after: Position | None = None
         while True:
@@ -128,19 +135,45 @@ class Ledger:
         stored = await self.change(_SETTING, on_fields)
         return Setting() if stored is None or stored.fields is None else _setting(stored.fields)
 
-    async def record(self, setting: Setting, what: str, who: str, why: str) -> None:
-        """Keep in the history who did what, and why."""
-        here = f"history/{setting.epoch:010d}/"
-        number = len(await self.all(here))
+    async def record(
+        self, setting: Setting, what: str, who: str, why: str, outcome: str = DONE
+    ) -> str:
+        """Keep in the history who does what, and why: before it is done, so that nothing is missed.
+
+        Args:
+            setting: in which it is done.
+            outcome: ``begun`` for what :meth:`amend` tells the end of; it stays where that died.
+
+        Returns:
+            The item of the entry.
+        """
         fields: Fields = {
-            "what": what, "who": who, "why": why, "run": setting.run, "epoch": setting.epoch,
+            "at": await WallClock() // SECOND, "what": _cut(what), "who": who, "why": why,
+            "run": setting.run, "epoch": setting.epoch, "outcome": outcome,
         }  # fmt: skip
-        while await self.put(f"{here}{number:06d}", fields, None) is None:
+        newest = QueryPlan(None, (self.group,), _below(_HISTORY), descending=True)
+        page = await self.side.query(CONTROL, newest, None, 1)
+        number = int(str(page.records[0].key[1])[len(_HISTORY) :]) + 1 if page.records else 0
+        while await self.put(f"{_HISTORY}{number:010d}", fields, None) is None:
             number += 1  # somebody else was quicker
+        return f"{_HISTORY}{number:010d}"
+
+    async def amend(self, item: str, outcome: str) -> None:
+        """Tell in the history how something ended."""
+        text = _cut(outcome)
+        await self.change(item, lambda f: None if f is None else {**f, "outcome": text})
 
     async def history(self) -> list[Fields]:
         """What was done to this group, oldest first."""
-        return [s.fields for s in await self.all("history/") if s.fields is not None]
+        return [s.fields for s in await self.all(_HISTORY) if s.fields is not None]
+
+
+def _below(prefix: str) -> Range:
+    return Between(prefix, prefix + "\U0010ffff")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
 
 
 def _setting(fields: Fields) -> Setting:

@@ -9,12 +9,23 @@ import attrs
 
 from polystore.driver import NOTHING, Stored, Write, Written
 from polystore.driver.side import Side
-from polystore.effects import Signal
+from polystore.effects import Now, Signal
+from polystore.errors import DeadlineExceeded
+from polystore.migration.backlog import Backlog
+from polystore.migration.grouping import Line
 from polystore.migration.home import Fenced
 from polystore.migration.ledger import SLOTS, Ledger
 from polystore.migration.load import Load
-from polystore.migration.slots import Pool, Slot, slot_fields
-from polystore.migration.stages import SOURCE, TARGET, Setting
+from polystore.migration.slots import FREE, Pool, Slot, slot_fields
+from polystore.migration.stages import SOURCE, SPEAKS, TARGET, Setting
+from polystore.observe.counters import (
+    BACKLOG_MS,
+    DIRTY_BUCKETS,
+    DIRTY_KEYS,
+    OPEN,
+    OPEN_WRITES,
+    PRESSING,
+)
 from polystore.values import Fields
 
 ACTIVE, CLOSED, RECOVERED = "active", "closed", "recovered"
@@ -36,6 +47,7 @@ class Member:
         slots: how many slots it may have used, per side.
         fast: whether it is asked to poll quickly.
         load: the rates and policies that it was told of.
+        speaks: the version of the protocol that it knows.
     """
 
     id: str
@@ -49,6 +61,27 @@ class Member:
     slots: Mapping[str, int]
     fast: bool
     load: Load
+    speaks: int
+
+    def told(self, name: str) -> int:
+        """What it has counted under a name, as of its last beat; 0 where it told nothing."""
+        value = (self.stored.fields or {}).get(name, 0)
+        return value if type(value) is int else 0
+
+    @property
+    def lacks(self) -> int:
+        """How many slots, keys and buckets it owed the mirror, as of its last report."""
+        return sum(map(self.told, (OPEN, DIRTY_KEYS, DIRTY_BUCKETS)))
+
+    @property
+    def pressed(self) -> int:
+        """How often its operations had to wait, were declined or throttled, as of its last beat."""
+        total = 0
+        for name, count in (self.stored.fields or {}).items():
+            what, _, side = name.partition(":")
+            if what in PRESSING and side in ("", SOURCE, TARGET) and type(count) is int:
+                total += count  # and not what a copy in this process waited for its own rate
+        return total
 
     @classmethod
     def of(cls, stored: Stored) -> Member:
@@ -73,6 +106,7 @@ class Member:
             slots={SOURCE: number("slots_source"), TARGET: number("slots_target")},
             fast=bool(fields["fast"]),
             load=Load.from_fields(fields["load"]),
+            speaks=number("speaks"),
         )
 
 
@@ -89,6 +123,7 @@ def first_record(setting: Setting, about: Fields) -> Fields:
         "slots_target": 0,
         "fast": False,
         "load": setting.load.to_fields(),
+        "speaks": SPEAKS,
         **about,
     }
 
@@ -101,6 +136,8 @@ class Incarnation:
         setting: what it acknowledged last.
         lease_until: moment on the monotonic clock up to which its reads count.
         pools: its slots, per side.
+        lines: its writes that wait for a commit, per side.
+        backlogs: what it owes the mirror beyond its slots, per home.
         record: its member record as it knows it.
     """
 
@@ -110,12 +147,47 @@ class Incarnation:
         self.setting = setting
         self.lease_until = float("-inf")
         self.pools = {SOURCE: Pool(signal), TARGET: Pool(signal)}
+        self.lines = {SOURCE: Line(signal.another()), TARGET: Line(signal.another())}
+        self.backlogs = {SOURCE: Backlog(), TARGET: Backlog()}
         self.unanswered_until = float("-inf")
+        self._since: dict[object, float] = {}
 
     @property
     def item(self) -> str:
         """Its item in the control store."""
         return PREFIX + self.id
+
+    @property
+    def owes(self) -> bool:
+        """Whether the mirror may lack anything of it, or an answer is missing."""
+        return self.spilled or bool(self.unsettled())
+
+    @property
+    def spilled(self) -> bool:
+        """Whether the mirror lacks more than slots can name: the limit of the backlog."""
+        return any(not backlog.empty for backlog in self.backlogs.values())
+
+    def lacking(self, now: float) -> Fields:
+        """How much the mirror may lack just now, and since when, for the status and for gates.
+
+        Args:
+            now: on the monotonic clock. What is owed is older than it by as long as one report
+                after another has told of it: no operation looks at a clock for that.
+        """
+        backlogs = self.backlogs.values()
+        pools = self.pools.values()
+        in_slots = sum(len(intent) for pool in pools for _, _, intent in pool.owed())
+        owed: set[object] = {(s.home, s.index, s.seq) for s in self.unsettled()}
+        owed.update(entry for b in backlogs for entry in b.entries())
+        self._since = {entry: self._since.get(entry, now) for entry in owed}
+        oldest = min(self._since.values(), default=now)
+        return {
+            BACKLOG_MS: int(1000 * (now - oldest)),
+            OPEN: len(self.unsettled()),
+            OPEN_WRITES: in_slots + sum(backlog.lacking() for backlog in backlogs),
+            DIRTY_KEYS: sum(backlog.keys for backlog in backlogs),
+            DIRTY_BUCKETS: sum(len(backlog.buckets) for backlog in backlogs),
+        }
 
     def unsettled(self) -> list[Slot]:
         """Slots on either side that still owe the mirror something, or an answer."""
@@ -131,10 +203,11 @@ async def update(
     """Change the own member record by compare-and-set, if it is still active.
 
     Args:
-        until: moment on the monotonic clock after which nothing is repeated.
+        until: moment on the monotonic clock after which no call is begun.
 
     Raises:
         Fenced: somebody closed it.
+        DeadlineExceeded: it is too late.
     """
     while True:
         record = incarnation.record
@@ -144,6 +217,7 @@ async def update(
         fields = change(dict(record.fields))
         if fields is None:
             return
+        await in_time(until)
         written = await ledger.put(incarnation.item, fields, record, until)
         if written is None:
             written = await ledger.get(incarnation.item)
@@ -155,32 +229,62 @@ async def update(
         return
 
 
-async def add_slots(ledger: Ledger, incarnation: Incarnation, home: Side, count: int) -> None:
+async def add_slots(
+    ledger: Ledger,
+    incarnation: Incarnation,
+    home: Side,
+    count: int,
+    state: str = FREE,
+    until: float = math.inf,
+) -> list[Slot]:
     """Make more slots on a side: counted in the member record first, then made.
+
+    Args:
+        state: that they begin in; ``naming`` keeps them from attempts.
+        until: moment on the monotonic clock after which no call is begun; what was made stays.
 
     Raises:
         Fenced: the member, or one of the slots, has been closed.
         ConfigError: the side has no collection for slots.
+        DeadlineExceeded: not all were made in time.
     """
+    start = await _counted(ledger, incarnation, home, count, until)
+    made: list[Slot] = []
+    try:
+        for index in range(start, start + count):
+            await in_time(until)
+            slot = Slot(home.name, incarnation.id, index, 0, None, state)
+            fields = slot_fields(slot.member, index, 0, (), -1)
+            write = Write(SLOTS, (slot.member, index), fields, NOTHING, f"{incarnation.id}.{index}")
+            outcome = await home.write(write)
+            if not isinstance(outcome, Written):
+                raise Fenced
+            slot.token = outcome.token
+            made.append(slot)
+    finally:
+        incarnation.pools[home.name].add(made)
+    return made
+
+
+async def in_time(until: float) -> None:
+    """Go on, if there is time to. Raises DeadlineExceeded."""
+    if await Now() >= until:
+        raise DeadlineExceeded("joining, or making slots, took too long; nothing was written")
+
+
+async def _counted(
+    ledger: Ledger, incarnation: Incarnation, home: Side, count: int, until: float
+) -> int:
+    """Count more slots in the member record: whoever closes the member closes so many."""
     field = f"slots_{home.name}"
     start = 0
 
-    def counted(fields: Fields) -> Fields:
+    def more(fields: Fields) -> Fields:
         nonlocal start
         before = fields[field]
         assert type(before) is int
         start = before
         return {**fields, field: before + count}
 
-    await update(ledger, incarnation, counted)
-    made = []
-    for index in range(start, start + count):
-        slot = Slot(home.name, incarnation.id, index, 0, None)
-        fields = slot_fields(slot.member, index, 0, (), -1)
-        write = Write(SLOTS, (slot.member, index), fields, NOTHING, f"{incarnation.id}.{index}")
-        outcome = await home.write(write)
-        if not isinstance(outcome, Written):
-            raise Fenced
-        slot.token = outcome.token
-        made.append(slot)
-    incarnation.pools[home.name].add(made)
+    await update(ledger, incarnation, more, until)
+    return start

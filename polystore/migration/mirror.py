@@ -6,7 +6,9 @@ repair, verification and reverse mirroring alike.
 
 from __future__ import annotations
 
-from polystore.driver import NOTHING, Condition, OlderThan, Refused, Stored, Write
+from collections.abc import Sequence
+
+from polystore.driver import NOTHING, Condition, OlderThan, Refused, Stored, Unprocessed, Write
 from polystore.driver.side import Side, read_one
 from polystore.errors import MigrationError
 from polystore.migration.stages import Setting
@@ -54,6 +56,23 @@ async def put_if_older(mirror: Side, write: Write) -> bool:
         return True
     await check_refusal(mirror, write, outcome)
     return False
+
+
+async def put_all_if_older(mirror: Side, writes: Sequence[Write]) -> int:
+    """The same for several writes that need not be one; how many were written now."""
+    if len(writes) == 1:
+        return int(await put_if_older(mirror, writes[0]))
+    written = 0
+    for part in mirror.batches(writes):
+        outcomes = await mirror.write_many(part)
+        for write, outcome in zip(part, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                await check_refusal(mirror, write, outcome)
+            elif isinstance(outcome, Unprocessed):
+                raise outcome.error
+            else:
+                written += 1
+    return written
 
 
 async def check_refusal(mirror: Side, write: Write, refused: Refused) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from polystore.migration.ledger import Ledger
+from polystore.migration.poison import asides, unsigned
 from polystore.migration.stages import Setting
 from polystore.values import Fields
 
@@ -22,7 +23,7 @@ class SegmentProgress:
         scanned: records read from the source; each is one of the following three.
         written: records that the mirror took.
         newer: records that the mirror had already, as new or newer.
-        rejected: records that the target could not hold.
+        rejected: records that were set aside: unreadable, or refused by the target.
     """
 
     collection: str
@@ -52,7 +53,11 @@ class SegmentProgress:
 
 @attrs.frozen(kw_only=True)
 class Summary:
-    """The copy of one collection, over all its segments."""
+    """The copy of one collection, over all its segments.
+
+    Attributes:
+        unsigned: records that were set aside, for which nobody has answered.
+    """
 
     segments: int = 0
     ended: int = 0
@@ -61,6 +66,7 @@ class Summary:
     written: int = 0
     newer: int = 0
     rejected: int = 0
+    unsigned: int = 0
 
     @property
     def reconciles(self) -> bool:
@@ -69,19 +75,21 @@ class Summary:
 
     @property
     def done(self) -> bool:
-        """Whether all segments are at their end, counts reconcile, and nothing was rejected."""
+        """Whether all segments ended, counts reconcile, and what was rejected is signed off."""
         return (
             self.segments > 0
             and self.ended == self.segments
             and self.reconciles
-            and self.rejected == 0
+            and self.unsigned == 0
         )
 
     def text(self) -> str:
         """For people."""
+        left = f" ({self.unsigned} not signed off: `polystore migrate poison`)"
         return (
             f"{self.ended} of {self.segments} segments, {self.scanned} read, "
             f"{self.written} written, {self.newer} newer, {self.rejected} rejected"
+            f"{left if self.unsigned else ''}"
         )
 
 
@@ -94,6 +102,8 @@ async def segments(ledger: Ledger, setting: Setting, collection: str) -> list[Se
 async def copy_summary(ledger: Ledger, setting: Setting, collection: str) -> Summary:
     """The copy of one collection that counts, added up."""
     parts = await segments(ledger, setting, collection) if setting.copied else []
+    rejected = sum(p.rejected for p in parts)
+    aside = unsigned(await asides(ledger, setting, [collection])) if rejected else []
     return Summary(
         segments=parts[0].count if parts else 0,
         ended=sum(p.done for p in parts),
@@ -101,5 +111,6 @@ async def copy_summary(ledger: Ledger, setting: Setting, collection: str) -> Sum
         scanned=sum(p.scanned for p in parts),
         written=sum(p.written for p in parts),
         newer=sum(p.newer for p in parts),
-        rejected=sum(p.rejected for p in parts),
+        rejected=rejected,
+        unsigned=len(aside),
     )

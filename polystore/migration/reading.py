@@ -14,8 +14,10 @@ from polystore.migration.compare import differs
 from polystore.migration.frame import Admitted, Frame
 from polystore.migration.latch import ALL
 from polystore.migration.pages import merged
+from polystore.migration.preflight.shape import GET, GET_MANY, QUERY, SCAN
 from polystore.migration.session import Session
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
+from polystore.observe.counters import COMPARED
 from polystore.pacing.turn import Need, idle
 from polystore.queries import Position, QueryPlan
 from polystore.records import Record
@@ -62,6 +64,7 @@ class Reading(Frame):
             found = await self._read(at, bound, keys, consistency)
             if not await at.live():
                 return RETRY
+            self._did(at, bound.collection.name, GET if len(keys) == 1 else GET_MANY)
             return await as_seen(found)
 
         return await self._under(
@@ -88,10 +91,15 @@ class Reading(Frame):
             for name, reply in zip(asked, replies, strict=True)
         }
         found = [(by_side[homes[key]] or {})[key] for key in keys]
+        compared = 0
         for key, stored in zip(keys, found, strict=True):
             mirror = by_side[self.group.other(self.group.sides[homes[key]]).name]
-            if key in shadowed and mirror is not None and differs(setting, stored, mirror[key]):
+            if key not in shadowed or mirror is None:
+                continue
+            compared += 1
+            if differs(setting, stored, mirror[key]):
                 self._suspect((collection.name, key))
+        self.session.counters.add(COMPARED, compared)
         return found
 
     async def _side(
@@ -151,6 +159,7 @@ class Reading(Frame):
             pages = await Both(*(self._page(at, h, bound, plan, after, limit) for h in homes))
             if not await at.live():
                 return RETRY
+            self._did(at, bound.collection.name, QUERY)
             if len(pages) == 1:
                 return Page(await present(pages[0].records), pages[0].next)
             for home, page in zip(homes, pages, strict=True):
@@ -204,9 +213,10 @@ class Reading(Frame):
                     f"this scan began on the {name}, which is out of play: start it again",
                     collection=collection.name,
                 )
-            page = await at.side(name).scan(collection, Segment(), native, limit)
+            page = (await at.side(name).scan(collection, Segment(), native, limit)).whole()
             if not await at.live():
                 return RETRY
+            self._did(at, collection.name, SCAN)
             records = [
                 record
                 for record in await present(page.records, show)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import attrs
 
-from polystore.driver import NOTHING, Condition, Stored, Unchanged, Write, Written
+from polystore.driver import NOTHING, Condition, Segment, Stored, Unchanged, Write, Written
 from polystore.driver.side import Side, read_one
 from polystore.effects import Now, Sleep
 from polystore.errors import OutcomeUnknown
@@ -21,6 +21,9 @@ from polystore.migration.slots import SlotRecord, Target, slot_fields
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
 from polystore.observe.events import MEMBER_CLOSED
 from polystore.values import Fields
+
+PAGE = 500
+"""Records of one page of a scan for dirty buckets."""
 
 LEASE_MARGIN = 1.1
 """Closing waits this many leases, for clocks that drift (PROTOCOL.md 3.5)."""
@@ -58,15 +61,21 @@ async def recover(group: OpenGroup, member: Member) -> Recovered:
     closed_at = await Now()
     setting = await group.ledger.setting()
     intents: list[tuple[str, Target]] = []
+    marked: list[tuple[str, frozenset[int]]] = []
     for name, side in group.sides.items():
         if name == SOURCE and setting.stage not in _SOURCE_IN_PLAY:
             continue
         for index in range(member.slots[name]):
-            intents += [(name, t) for t in await _close_slot(side, member.id, index)]
+            closed = await _close_slot(side, member.id, index)
+            intents += [(name, target) for target in closed.intent]
+            if closed.buckets:
+                marked.append((name, frozenset(closed.buckets)))
     setting = await group.ledger.setting()
     converged = 0
     for name, target in intents:
         converged += await _bring(group, setting, name, target)
+    for name, buckets in marked:
+        converged += await _bring_buckets(group, setting, name, buckets)
     left = closed_at + _hold(group, setting, member) - await Now()
     await Sleep(max(left, 0.0))
 
@@ -97,26 +106,26 @@ _SOURCE_IN_PLAY = frozenset(
 )
 
 
-async def _close_slot(side: Side, member: str, index: int) -> tuple[Target, ...]:
-    """Close one slot, also one that was counted and never made; its intent."""
+async def _close_slot(side: Side, member: str, index: int) -> SlotRecord:
+    """Close one slot, also one that was counted and never made; what it says."""
     key = (member, index)
     while True:
         stored = await read_one(side, SLOTS, key)
         if stored is None:
             fields = slot_fields(member, index, 0, (), -1)
             condition: Condition = NOTHING
-            intent: tuple[Target, ...] = ()
+            record = SlotRecord(closed=False, seq=0, attempt=-1, intent=())
         else:
             record = SlotRecord.of(stored)
             if record.closed:
-                return record.intent
+                return record
             assert stored.fields is not None
-            fields, condition, intent = dict(stored.fields), Unchanged(stored.token), record.intent
+            fields, condition = dict(stored.fields), Unchanged(stored.token)
         closing: Fields = {**fields, "closed": True}
         write = Write(SLOTS, key, closing, condition, f"close.{member}.{index}")
         try:
             if isinstance(await side.write(write), Written):
-                return intent
+                return record
         except OutcomeUnknown:
             await Sleep(0.05)
 
@@ -134,6 +143,27 @@ async def _bring(group: OpenGroup, setting: Setting, where: str, target: Target)
         return 0  # a leftover of before the home moved: its member drained then
     home = group.sides[where]
     return int(await converge(home, group.other(home), collection, key, setting))
+
+
+async def _bring_buckets(
+    group: OpenGroup, setting: Setting, where: str, buckets: frozenset[int]
+) -> int:
+    """Bring all keys of dirty buckets to the mirror, as the home has them after the close."""
+    if not setting.stage.mirrored:
+        return 0
+    converged = 0
+    side = group.sides[where]
+    for collection in group.collections.values():
+        cursor: str | None = None
+        while True:
+            page = await side.scan(collection, Segment(), cursor, side.portion(PAGE))
+            for stored in page.records:
+                if group.bucket(stored.key) in buckets and (stored.stamp or 0) > setting.floor():
+                    converged += await _bring(group, setting, where, (collection.name, stored.key))
+            cursor = page.cursor
+            if cursor is None:
+                break
+    return converged
 
 
 async def _level(group: OpenGroup, setting: Setting, target: Target) -> int:

@@ -11,16 +11,17 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from polystore.driver import Stored, Write
+from polystore.driver import Committed, Stored, Write
 from polystore.driver.side import Side, read_all, read_one
 from polystore.effects import Now
 from polystore.errors import Contention, PolystoreError
-from polystore.migration.compare import MISSING, STALE, kind_of
+from polystore.migration.compare import EXTRA, MISSING, STALE, kind_of
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
 from polystore.migration.home import Fenced, Holding, commit
 from polystore.migration.member import Incarnation
 from polystore.migration.mirror import converge
+from polystore.migration.poison import poison
 from polystore.migration.session import Session
 from polystore.migration.slots import FREE, OWED, UNKNOWN, Target
 from polystore.migration.stages import Setting
@@ -37,7 +38,7 @@ class Discrepancy:
     """A difference that survived a recheck: what kind, and whether it was repaired."""
 
     collection: str
-    key: tuple[object, ...]
+    key: Key
     kind: str
     repaired: bool
 
@@ -61,6 +62,8 @@ class _Look:
     target: Target
     kind: str | None
     stamp: int | None
+    aside: bool = False
+    """Whether the copy has set it aside, so that only one side is meant to have it."""
 
 
 async def looks(group: OpenGroup, setting: Setting, targets: Sequence[Target]) -> list[_Look]:
@@ -112,9 +115,18 @@ async def certain(group: OpenGroup, fleet: Fleet, suspects: Sequence[Target]) ->
             for seen in left
             if _unmoved(before[seen.target], seen) and not _frozen(group, setting, seen.target)
         ]
-        found += still
+        found += [await _judged(group, setting, seen) for seen in still]
         left = [seen for seen in left if seen not in still]  # written since: look again
     return found
+
+
+async def _judged(group: OpenGroup, setting: Setting, seen: _Look) -> _Look:
+    """The same, with whether it was set aside: then it is on the source alone, and stays there."""
+    name, key = seen.target
+    if seen.kind not in (MISSING, EXTRA):
+        return seen
+    known = await poison(group.ledger, setting, name, key)
+    return attrs.evolve(seen, aside=known is not None)
 
 
 def _unmoved(before: int | None, seen: _Look) -> bool:
@@ -186,11 +198,12 @@ async def _committed(
     with Holding(pool, await pool.take_by(deadline)) as holding:
         holding.state = UNKNOWN
         try:
-            applied = await commit(where, holding.slot, ids, [write], (), deadline)
+            outcome = await commit(where, holding.slot, ids, [write], (), deadline)
         except Fenced:
             session.lost(incarnation)
             raise Contention("this process was shut out of the fleet") from None
         # The session's task converges it, should we not.
+        applied = isinstance(outcome, Committed)
         holding.state = OWED if applied else FREE
         return applied
 
@@ -199,4 +212,5 @@ async def settle_suspects(
     session: Session, fleet: Fleet, suspects: Sequence[Target]
 ) -> list[Discrepancy]:
     """Tell suspects apart and repair those that are discrepancies."""
-    return [await repaired(session, f) for f in await certain(session.group, fleet, suspects)]
+    found = await certain(session.group, fleet, suspects)
+    return [await repaired(session, seen) for seen in found if not seen.aside]

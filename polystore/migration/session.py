@@ -11,30 +11,30 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from polystore.driver import Stored
-from polystore.driver.side import Side
 from polystore.effects import Changed, Now, Signal, Sleep
-from polystore.errors import ConfigError, OutcomeUnknown, PolystoreError, Unavailable
+from polystore.errors import MigrationError, OutcomeUnknown, PolystoreError, Unavailable
+from polystore.migration.acknowledging import DRAIN_SECONDS, Acknowledging
 from polystore.migration.group import OpenGroup
-from polystore.migration.home import Fenced, resolve
+from polystore.migration.home import Fenced
 from polystore.migration.latch import ALL, Latch
-from polystore.migration.member import ACTIVE, Incarnation, Member, add_slots, first_record, update
-from polystore.migration.mirror import converge
+from polystore.migration.member import (
+    ACTIVE,
+    Incarnation,
+    Member,
+    first_record,
+    in_time,
+    update,
+)
 from polystore.migration.preflight.observed import Observed
-from polystore.migration.slots import FREE, OWED, UNKNOWN, Slot
-from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, affected
+from polystore.migration.preflight.shape import Seen
+from polystore.migration.slots import Slot
+from polystore.migration.stages import SOURCE, SPEAKS, Stage, understood
+from polystore.migration.upkeep import Upkeep
+from polystore.observe.counters import CLEAN_READS, COMPARED
 from polystore.values import Fields
-
-SLOTS_AT_START = 2
-"""Slots that a member makes at first on each home (PROTOCOL.md 3.7)."""
-
-MOST_SLOTS = 64
-"""Most slots of one member on one side: more operations than that wait for one."""
 
 HURRY_SECONDS = 10.0
 """How long a member polls quickly after the last news: who asked for it may have died since."""
-
-DRAIN_SECONDS = 1.0
-"""How long operations are kept waiting for one attempt at an acknowledgement."""
 
 
 class Session:
@@ -53,14 +53,20 @@ class Session:
         self.group = group
         self.signal = signal
         self.latch = Latch(signal)
+        self.upkeep = Upkeep(group, signal, self.latch)
+        self.acknowledging = Acknowledging(group, self.latch, self.upkeep)
         self.counters = group.counters
         self.observed = Observed(group, self.counters)
+        self.shape = Seen()
         self.incarnation: Incarnation | None = None
+        self.differed = 0
+        """How many reads had been compared when the last difference was confirmed."""
         self._identity = identity
         self._about = about
         self._closing = False
         self._joining = False
-        self._growing = False
+        self._halfway: Incarnation | None = None
+        """A member that has not come to the end of joining; others may have closed it."""
         self._news: tuple[object, float] = (None, 0.0)
         self._looked = float("-inf")
 
@@ -70,10 +76,13 @@ class Session:
         """Become a member, under the newest setting; does nothing if this process is one.
 
         Args:
-            until: moment on the monotonic clock after which no call is repeated.
+            until: moment on the monotonic clock after which no call is begun: what is left of
+                joining is then done for who asks next.
 
         Raises:
+            DeadlineExceeded: it is too late; this process is no member yet.
             ConfigError: the control store was never prepared.
+            MigrationError: the run speaks a later version of the protocol than this release.
             PolystoreError: a store cannot be reached; this process is no member.
         """
         with self.signal:
@@ -98,34 +107,48 @@ class Session:
         await Changed(self.signal, lambda: not self._joining, max(left, 0.0))
 
     async def _joined(self, until: float) -> Incarnation:
-        ledger = self.group.ledger
         while True:
-            setting = await ledger.setting()
-            sent = await Now()
-            id_ = self._identity()
-            record = await ledger.put(
-                "member/" + id_, first_record(setting, self._about), None, until
-            )
-            if record is None:
+            incarnation = self._halfway or await self._enrolled(until)
+            if incarnation is None:
                 continue  # an id that was used before
-            incarnation = Incarnation(id_, record, setting, self.signal)
-            incarnation.lease_until = sent + self.group.config.lease
-            self.group.heed(setting.load)
+            self._halfway = incarnation
+            self.group.heed(incarnation.setting.load)
             try:
-                await self._prepare(incarnation, setting)
-                await self._catch_up(incarnation)
+                await self.upkeep.prepare(incarnation, incarnation.setting, until)
+                await self._catch_up(incarnation, until)
             except Fenced:
+                self._halfway = None
                 continue
+            self._halfway = None
             return incarnation
 
-    async def _catch_up(self, incarnation: Incarnation) -> None:
+    async def _enrolled(self, until: float) -> Incarnation | None:
+        """A new incarnation, its record in the control store."""
+        setting = await self.group.ledger.setting()
+        if not understood(setting):
+            raise MigrationError(
+                f"the run was started by a release that speaks version {setting.speaks} of the "
+                f"protocol, this one speaks {SPEAKS}: bring this process to that release"
+            )
+        sent = await Now()
+        id_ = self._identity()
+        fields = first_record(setting, self._about)
+        record = await self.group.ledger.put("member/" + id_, fields, None, until)
+        if record is None:
+            return None
+        incarnation = Incarnation(id_, record, setting, self.signal)
+        incarnation.lease_until = sent + self.group.config.lease
+        return incarnation
+
+    async def _catch_up(self, incarnation: Incarnation, until: float) -> None:
         """The newest setting must be the acknowledged one before this serves [M: JOIN_BLIND]."""
         while True:
+            await in_time(until)
             newest = await self.group.ledger.setting()
             if newest.epoch == incarnation.setting.epoch:
                 break
-            await self._prepare(incarnation, newest)
-            await self._say_acked(incarnation, newest)
+            await self.upkeep.prepare(incarnation, newest, until)
+            await self.acknowledging.say_acked(incarnation, newest, until)
 
         def passed(fields: Fields) -> Fields | None:
             """Who has served nothing yet has passed a barrier of which nobody may have told it."""
@@ -133,7 +156,7 @@ class Session:
             assert type(old) is int
             return {**fields, "barrier": newest.barrier} if old < newest.barrier else None
 
-        await update(self.group.ledger, incarnation, passed)
+        await update(self.group.ledger, incarnation, passed, until)
 
     def stop(self) -> None:
         """End :meth:`run` and :meth:`beat` at their next look."""
@@ -153,10 +176,11 @@ class Session:
             return
         self.latch.stop(ALL)
         idle = await self.latch.idle_within(ALL, self.group.config.call_timeout)
-        if not idle or not await self._settle(incarnation):
+        if not idle or not await self.upkeep.settled(incarnation):
             raise OutcomeUnknown("the mirror still lacks writes: another process will recover them")
         with suppress(PolystoreError):  # what it saw holds nobody back
             await self.observed.say(incarnation.setting, at_once=True)
+            await self.shape.say(self.group.ledger, at_once=True)
         with self.signal:
             self.incarnation = None
         for slot in self._slots_in_play(incarnation):
@@ -225,7 +249,13 @@ class Session:
         def beat(fields: Fields) -> Fields:
             old = fields["beat"]
             assert type(old) is int
-            return {**fields, **self.counters.snapshot(), "beat": old + 1}
+            return {
+                **fields,
+                **self.counters.snapshot(),
+                **self.upkeep.lacking(incarnation, sent),
+                CLEAN_READS: self.counters.count(COMPARED) - self.differed,
+                "beat": old + 1,
+            }
 
         sent = await Now()
         try:
@@ -249,6 +279,7 @@ class Session:
                 if incarnation is not None:
                     pause = await self.tick(incarnation)
                     await self.observed.say(incarnation.setting)
+                    await self.shape.say(self.group.ledger)
                     if incarnation.setting.stage is Stage.DETACHED:
                         return
             except PolystoreError:
@@ -283,14 +314,16 @@ class Session:
         self.group.heed(member.load)
         try:
             if member.announced > incarnation.setting.epoch:
-                await self.acknowledge(incarnation, await self.group.ledger.setting())
+                await self.acknowledging.acknowledge(incarnation, await self.group.ledger.setting())
             if member.asked > member.barrier:
                 await self._pass_barrier(incarnation, member.asked)
         except Fenced:
             self.lost(incarnation)
             return 0.0
-        if incarnation.unsettled():
-            await self._settle(incarnation)
+        if incarnation.owes:
+            await self.upkeep.settled(incarnation)
+            if self.upkeep.pressing(incarnation):
+                return 0.0
         return config.fast_poll if await self._hurried(member) else config.poll
 
     async def _hurried(self, member: Member) -> bool:
@@ -304,131 +337,10 @@ class Session:
     async def _pass_barrier(self, incarnation: Incarnation, barrier: int) -> None:
         """Converge what was recorded before now, then say so."""
         running = self.latch.running()
-        if await self.latch.ended_within(running, DRAIN_SECONDS) and await self._settle(
+        if await self.latch.ended_within(running, DRAIN_SECONDS) and await self.upkeep.settled(
             incarnation
         ):
-            await update(self.group.ledger, incarnation, lambda f: {**f, "barrier": barrier})
-
-    # -- acknowledging ------------------------------------------------------------------------
-
-    async def acknowledge(self, incarnation: Incarnation, new: Setting) -> bool:
-        """Stop, finish, converge, say so, go on under ``new``; whether it was done.
-
-        A backlog, or an answer that is still missing, withholds the acknowledgement: the
-        operations go on under the old setting, and the next look tries again.
-
-        Raises:
-            Fenced: the member has been closed.
-        """
-        old = incarnation.setting
-        if new.epoch <= old.epoch or not await self._settle(incarnation):
-            return new.epoch <= old.epoch
-        if _leaves_plain_source(old, new) and await Now() < incarnation.unanswered_until:
-            return False
-        await self._prepare(incarnation, new)
-        buckets = affected(old, new)
-        done = saying = False
-        if buckets is not None:
-            self.latch.stop(buckets)
-        try:
-            done = buckets is None or await self._drained(incarnation, buckets)
-            if done and _leaves_plain_source(old, new):
-                done = await Now() >= incarnation.unanswered_until
-            if done:
-                saying = True
-                await self._say_acked(incarnation, new)
-                saying = False
-        finally:
-            # Without an answer the fleet may count on it: nothing goes on under the old setting.
-            if self.incarnation is incarnation and not saying:
-                self.latch.serve(incarnation)
-        return done
-
-    async def _drained(self, incarnation: Incarnation, buckets: tuple[int, int]) -> bool:
-        """What ran under the old setting is finished and converged [M: NO_DRAIN]."""
-        idle = await self.latch.idle_within(buckets, DRAIN_SECONDS)
-        return idle and await self._settle(incarnation)
-
-    async def _say_acked(self, incarnation: Incarnation, new: Setting) -> None:
-        await update(self.group.ledger, incarnation, lambda f: {**f, "acked": new.epoch})
-        incarnation.setting = new
-
-    async def _prepare(self, incarnation: Incarnation, setting: Setting) -> None:
-        """Make the slots that ``setting`` needs; those it may need later where that is possible."""
-        for side in self.group.sides.values():
-            if incarnation.pools[side.name].slots:
-                continue
-            if _needs_slots(setting, side.name):
-                await add_slots(self.group.ledger, incarnation, side, SLOTS_AT_START)
-            elif setting.stage is Stage.DUAL_READ:
-                try:
-                    await add_slots(self.group.ledger, incarnation, side, SLOTS_AT_START)
-                except ConfigError:
-                    raise
-                except PolystoreError:  # no start, read or write waits for a mirror that is down
-                    self.counters.add("slots_postponed")
-
-    async def grow(self, incarnation: Incarnation, home: Side) -> None:
-        """Make as many more slots on a side as there are, up to the most; one task at a time."""
-        have = len(incarnation.pools[home.name].slots)
-        more = min(max(have, SLOTS_AT_START), MOST_SLOTS - have)
-        with self.signal:
-            if more <= 0 or self.latch.draining or self._growing:
-                return
-            self._growing = True
-        try:
-            await add_slots(self.group.ledger, incarnation, home, more)
-        finally:
-            with self.signal:
-                self._growing = False
-
-    # -- settling -----------------------------------------------------------------------------
-
-    async def _settle(self, incarnation: Incarnation) -> bool:
-        """Resolve and converge what slots still owe; whether nothing is owed any more."""
-        for slot in incarnation.unsettled():
-            try:
-                await self.settle(incarnation, slot)
-            except PolystoreError:
-                return False
-        return True
-
-    async def settle(self, incarnation: Incarnation, slot: Slot) -> None:
-        """Find out about a lost answer, and bring the mirror what the slot's intent names.
-
-        Raises:
-            PolystoreError: a store does not answer; the slot stays as it is.
-            Fenced: the slot is closed: whoever closed it does the rest.
-        """
-        if slot.state not in (OWED, UNKNOWN):
-            return  # another task was quicker
-        setting, home = incarnation.setting, self.group.sides[slot.home]
-        pool = incarnation.pools[slot.home]
-        if slot.state == UNKNOWN:
-            deadline = await Now() + self.group.config.call_timeout
-            try:
-                applied = await resolve(home, slot, self.group.ids, deadline)
-            except Fenced:
-                applied = False
-            pool.give(slot, OWED if applied else FREE)
-            if not applied:
-                return  # somebody else may have taken it by now
-        for name, key in slot.intent if setting.stage.mirrored else ():
-            collection = self.group.collection(name)
-            if await converge(home, self.group.other(home), collection, key, setting):
-                self.counters.add("mirrored_late")
-        pool.give(slot, FREE)
-
-
-def _leaves_plain_source(old: Setting, new: Setting) -> bool:
-    return old.stage in (Stage.SOURCE_ONLY, Stage.ARMED) and not new.stage.plain
-
-
-def _needs_slots(setting: Setting, side: str) -> bool:
-    if setting.stage.plain:
-        return False
-    if setting.frozen is not None:
-        return True
-    if setting.stage is Stage.DUAL_READ:
-        return setting.moved < BUCKETS if side == SOURCE else setting.moved > 0
-    return side == (TARGET if setting.stage is Stage.TARGET_ONLY else SOURCE)
+            lacking = self.upkeep.lacking(incarnation, await Now())
+            await update(
+                self.group.ledger, incarnation, lambda f: {**f, **lacking, "barrier": barrier}
+            )

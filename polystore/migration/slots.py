@@ -8,6 +8,7 @@ last attempt may have committed and the mirror may not have [M: INTENT_LATE, INT
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import attrs
@@ -21,9 +22,10 @@ from polystore.values import Fields, Key, Value
 Target = tuple[str, Key]
 """A key to converge: name of its collection, and the key."""
 
-FREE, BUSY, OWED, UNKNOWN = "free", "busy", "owed", "unknown"
+FREE, BUSY, OWED, UNKNOWN, NAMING = "free", "busy", "owed", "unknown", "naming"
 """States of a slot in its owner's memory: ready for use; used by an attempt that is running; its
-intent not yet on the mirror; its last commit without an answer."""
+intent not yet on the mirror; its last commit without an answer; no slot of attempts but a
+record of the backlog, fenced and found like one."""
 
 
 def targets_of(writes: Sequence[Write]) -> tuple[Target, ...]:
@@ -63,6 +65,11 @@ class Slot:
         fields = slot_fields(self.member, self.index, self.seq + 1, (), -1)
         return self._write(fields, write_id)
 
+    def naming(self, targets: Sequence[Target], buckets: Sequence[int], write_id: str) -> Write:
+        """The write that makes it name these keys, or buckets, as a record of the backlog."""
+        fields = slot_fields(self.member, self.index, self.seq + 1, targets, -1)
+        return self._write({**fields, "buckets": list(buckets)}, write_id)
+
     def removal(self) -> Write:
         """The write that removes it, for an owner that leaves with nothing owed."""
         return Write(SLOTS, (self.member, self.index), None, Unchanged(self.token))
@@ -98,6 +105,7 @@ class SlotRecord:
     seq: int
     attempt: int
     intent: tuple[Target, ...]
+    buckets: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, stored: Stored) -> SlotRecord:
@@ -110,7 +118,10 @@ class SlotRecord:
         seq, attempt = fields["seq"], fields["attempt"]
         assert type(seq) is int
         assert type(attempt) is int
-        return cls(bool(fields["closed"]), seq, attempt, targets)
+        buckets = fields.get("buckets", [])
+        assert isinstance(buckets, list)
+        marked = tuple(bucket for bucket in buckets if type(bucket) is int)
+        return cls(bool(fields["closed"]), seq, attempt, targets, marked)
 
 
 def _target(item: Value) -> Target:
@@ -155,20 +166,45 @@ class Pool:
         """Wait for a free slot.
 
         Raises:
-            DeadlineExceeded: all stay in use, as when the mirror is down; nothing was written.
+            DeadlineExceeded: all stay in use; nothing was written.
         """
         while True:
-            slot = self.take()
+            slot = await self.take_within(math.inf, deadline)
             if slot is not None:
                 return slot
-            left = deadline - await Now()
-            if left <= 0 or not await Changed(self._signal, self._any_free, left):
-                raise DeadlineExceeded("no slot is free: the mirror may be down; nothing was done")
+
+    async def take_within(self, seconds: float, deadline: float) -> Slot | None:
+        """Wait for a free slot for so long; ``None`` if none came free.
+
+        Raises:
+            DeadlineExceeded: none did by the deadline; nothing was written.
+        """
+        slot = self.take()
+        if slot is not None:
+            return slot
+        left = deadline - await Now()
+        free = left > 0 and await Changed(self._signal, self.any_free, min(left, seconds))
+        if not free and left <= seconds:
+            raise DeadlineExceeded("no slot is free; nothing was done")
+        return self.take()
+
+    def owed(self) -> list[tuple[Slot, int, tuple[Target, ...]]]:
+        """Slots that are owed, each as it is now: its seq and its intent."""
+        with self._signal:
+            return [(s, s.seq, s.intent) for s in self.slots if s.state == OWED]
+
+    def settled(self, owed: Sequence[tuple[Slot, int, tuple[Target, ...]]]) -> None:
+        """What these slots owed is settled: those are free that nobody has used since."""
+        with self._signal:
+            for slot, seq, _ in owed:
+                if slot.state == OWED and slot.seq == seq:
+                    slot.state, slot.intent = FREE, ()
+            self._signal.notify()
 
     def unsettled(self) -> list[Slot]:
         """Slots whose intent the mirror may lack, or whose outcome is unknown."""
         with self._signal:
             return [slot for slot in self.slots if slot.state in (OWED, UNKNOWN)]
 
-    def _any_free(self) -> bool:
+    def any_free(self) -> bool:
         return any(slot.state == FREE for slot in self.slots)

@@ -17,6 +17,9 @@ from polystore.errors import IllegalEdge
 from polystore.migration.load import Load
 from polystore.values import Fields, Key
 
+SPEAKS = 1
+"""Version of what members and control store tell each other; it grows when that changes."""
+
 BUCKETS = 256
 """How many buckets a group has (PROTOCOL.md 1)."""
 
@@ -64,6 +67,7 @@ class Setting:
 
     Attributes:
         run: number of this migration of the group; 0 before the first start.
+        speaks: version of the protocol that the run was started with; 0 before the first.
         epoch: only grows.
         stage: the stage.
         moved: buckets ``0 … moved - 1`` have their home on the target (in dual-read).
@@ -74,10 +78,14 @@ class Setting:
         copied: epoch in which the copy that counts began; 0 for none.
         turned: epoch of the last change of a home; 0 for none.
         verified: epoch of the last complete verification without open differences; 0 for none.
+        proven: epoch in which the way back was proven on canary records; 0 for none.
+        verified_at, full_at: when that ended, and when the dial came to 100 %, in seconds since
+            1970 as that machine's wall clock told; 0 for not. For two gates, no order rests on it.
         load: rates and policies; they change without an epoch.
     """
 
     run: int = 0
+    speaks: int = 0
     epoch: int = 0
     stage: Stage = Stage.SOURCE_ONLY
     moved: int = 0
@@ -88,6 +96,9 @@ class Setting:
     copied: int = 0
     turned: int = 0
     verified: int = 0
+    proven: int = 0
+    verified_at: int = 0
+    full_at: int = 0
     load: Load = attrs.field(factory=Load)
 
     def home(self, bucket: int) -> str:
@@ -112,10 +123,11 @@ class Setting:
         """The setting as fields of the control record."""
         lo, hi = self.frozen or (0, 0)
         return {
-            "run": self.run, "epoch": self.epoch, "stage": self.stage.value,
+            "run": self.run, "speaks": self.speaks, "epoch": self.epoch, "stage": self.stage.value,
             "moved": self.moved, "frozen_from": lo, "frozen_to": hi, "barrier": self.barrier,
             "shadow": self.shadow, "observe": self.observe, "copied": self.copied,
-            "turned": self.turned, "verified": self.verified, "load": self.load.to_fields(),
+            "turned": self.turned, "verified": self.verified, "proven": self.proven,
+            "verified_at": self.verified_at, "full_at": self.full_at, "load": self.load.to_fields(),
         }  # fmt: skip
 
     @classmethod
@@ -129,12 +141,19 @@ class Setting:
 
         lo, hi = number("frozen_from"), number("frozen_to")
         return cls(
-            run=number("run"), epoch=number("epoch"), stage=Stage(fields["stage"]),
+            run=number("run"), speaks=number("speaks"), epoch=number("epoch"),
+            stage=Stage(fields["stage"]),
             moved=number("moved"), frozen=(lo, hi) if hi > lo else None,
             barrier=number("barrier"), shadow=number("shadow"), observe=bool(fields["observe"]),
             copied=number("copied"), turned=number("turned"), verified=number("verified"),
+            proven=number("proven"), verified_at=number("verified_at"), full_at=number("full_at"),
             load=Load.from_fields(fields["load"]),
         )  # fmt: skip
+
+
+def understood(setting: Setting) -> bool:
+    """Whether this release knows all that the members of a run tell each other."""
+    return setting.speaks <= SPEAKS
 
 
 def bucket_of(key: Key, colocate: int | None) -> int:
@@ -201,13 +220,21 @@ def after(setting: Setting, stage: Stage) -> Setting:
                 f"{here.value} → {stage.value} needs the dial at {100 * wanted // BUCKETS} %, "
                 f"it is at {setting.dial():g} %"
             )
-    new = attrs.evolve(setting, stage=stage, epoch=setting.epoch + 1)
+    new = attrs.evolve(
+        setting,
+        stage=stage,
+        epoch=setting.epoch + 1,
+        verified=0,
+        proven=0,
+        verified_at=0,
+        full_at=0,
+    )
     ends = here is Stage.PREPARE and stage is Stage.ARMED
     if starts or ends:  # plain writes take stamps away: what the target has counts no more
-        return attrs.evolve(new, run=setting.run + 1, moved=0, copied=0, turned=0, verified=0)
+        return attrs.evolve(new, run=setting.run + 1, speaks=SPEAKS, moved=0, copied=0, turned=0)
     if here is Stage.PREPARE and stage is Stage.DUAL_WRITE:
-        return attrs.evolve(new, copied=new.epoch, verified=0)
-    return attrs.evolve(new, verified=0)
+        return attrs.evolve(new, copied=new.epoch)
+    return new
 
 
 def next_stage(stage: Stage) -> Stage:
@@ -243,14 +270,21 @@ def frozen_step(setting: Setting, goal: int, width: int) -> Setting:
     return attrs.evolve(setting, epoch=setting.epoch + 1, frozen=frozen)
 
 
-def thawed(setting: Setting) -> Setting:
-    """The next epoch after a freeze that all acknowledged: the frozen buckets have the new home."""
+def thawed(setting: Setting, at: int) -> Setting:
+    """The next epoch after a freeze that all acknowledged: the frozen buckets have the new home.
+
+    Args:
+        at: seconds since 1970, kept where the dial comes to 100 %.
+    """
     if setting.frozen is None:
         raise IllegalEdge("nothing is frozen")
     lo, hi = setting.frozen
     moved = hi if setting.moved == lo else lo
     epoch = setting.epoch + 1
-    return attrs.evolve(setting, epoch=epoch, frozen=None, moved=moved, turned=epoch)
+    full_at = at if moved == BUCKETS else 0
+    return attrs.evolve(
+        setting, epoch=epoch, frozen=None, moved=moved, turned=epoch, full_at=full_at
+    )
 
 
 def aborted(setting: Setting) -> Setting:

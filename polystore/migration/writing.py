@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import attrs
 
-from polystore.driver import Check, Refused, Rejected, Stored, Unprocessed, Write
+from polystore.driver import Check, Refused, Rejected, Stored, Write, Written
 from polystore.driver.side import Side, read_one
 from polystore.effects import Now
 from polystore.errors import (
@@ -18,13 +18,18 @@ from polystore.errors import (
     OutcomeUnknown,
     PolystoreError,
 )
-from polystore.migration.frame import Admitted, Frame
+from polystore.migration.frame import Admitted
+from polystore.migration.grouping import Part
 from polystore.migration.home import Holding, commit
 from polystore.migration.member import Incarnation
-from polystore.migration.mirror import check_refusal, mirror_write, put_if_older
+from polystore.migration.mirroring import Mirroring
+from polystore.migration.preflight.shape import TRANSACTION, kind_of
+from polystore.migration.remembered import Remembered
+from polystore.migration.session import Session
+from polystore.migration.sharing import Sharing
 from polystore.migration.slots import FREE, OWED, UNKNOWN, targets_of
 from polystore.migration.stages import SOURCE, Setting
-from polystore.observe.counters import ACKNOWLEDGED, MIRRORED, PENDING, QUEUED
+from polystore.observe.counters import ACKNOWLEDGED
 from polystore.pacing.turn import Need
 from polystore.records import Version
 from polystore.route.base import Decision, Place, Put, Seen, Verb, as_seen
@@ -43,8 +48,17 @@ from polystore.values import Key
 T = TypeVar("T")
 
 
-class Writing(Frame):
+ROOM_SECONDS = 0.1
+"""How long a write waits for a free slot before it looks again what could spill."""
+
+
+class Writing(Mirroring):
     """Carries out single writes and transactions."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.sharing = Sharing(session, self._slot)
+        self.remembered = Remembered()
 
     async def write(self, bound: Bound, key: Key, verb: Verb, timeout: float) -> Version | None:
         """Decide on one record at its home, commit, and bring the mirror up to it."""
@@ -79,7 +93,10 @@ class Writing(Frame):
         self, at: Admitted, bound: Bound, key: Key, verb: Verb, *, again: bool
     ) -> Version | None | Retry:
         plain = self._plain_route(at).attempt(at.bound(bound), key, verb, again=again)
-        return await self._answered(at.incarnation, plain)
+        version = await self._answered(at.incarnation, plain)
+        if not isinstance(version, Retry):
+            self._did(at, bound.collection.name, kind_of(verb, version))
+        return version
 
     def _plain_route(self, at: Admitted) -> PlainRoute:
         """The route of a plain stage: the lease is looked at when a write is sent."""
@@ -118,19 +135,57 @@ class Writing(Frame):
     async def _stamped(
         self, at: Admitted, bound: Bound, key: Key, verb: Verb
     ) -> Version | None | Retry:
-        """One attempt of PROTOCOL.md 4."""
+        """One attempt of PROTOCOL.md 4; without a read where a guess may do."""
         home = at.home(key)
-        with await self._slot(at, home) as holding:
-            stored = await read_one(home, bound.collection, key)
-            if not await at.live():
+        place = (home.name, bound.collection.name, key)
+        guess, told = self.remembered.guess(place, verb), Refused()
+        if guess is not None:
+            decision = verb.decide(guess.record)
+            outcome = await self._tried(at, home, bound, key, decision, guess.stored)
+            if not isinstance(outcome, Refused):
+                self.remembered.right(place, guess)
+                return outcome
+            told = outcome
+            self.remembered.wrong(place, guess)
+            if await Now() >= at.turn.until:
                 return RETRY
-            (record,) = await as_seen((stored,))
-            decision = verb.decide(record)
-            if decision_is_void(decision, stored):
-                return None
-            write = self._made(at, bound, key, decision, stored)
-            applied = await self._applied(at, holding, home, [write], ())
-            return version_of(write) if applied else RETRY
+        stored = told.current
+        if not told.told:
+            stored = await read_one(home, bound.collection, key)
+            self.remembered.saw(place, stored)
+        if not await at.live():
+            return RETRY
+        (record,) = await as_seen((stored,))
+        outcome = await self._tried(at, home, bound, key, verb.decide(record), stored)
+        return RETRY if isinstance(outcome, Refused) else outcome
+
+    async def _tried(
+        self,
+        at: Admitted,
+        home: Side,
+        bound: Bound,
+        key: Key,
+        decision: Decision,
+        stored: Stored | None,
+    ) -> Version | None | Refused:
+        """Write what was decided on a state, if that is still there; the new version."""
+        if decision_is_void(decision, stored):
+            return None
+        write = self._made(at, bound, key, decision, stored)
+        outcome = await self._written(at, home, write)
+        if isinstance(outcome, Refused):
+            return outcome
+        self.remembered.wrote(home.name, write, outcome.token)
+        return version_of(write)
+
+    async def _written(self, at: Admitted, home: Side, write: Write) -> Written | Refused:
+        """Commit one write at home, with others where they wait too, then mirror it."""
+        with Part(at.incarnation.lines[home.name], write, at.setting) as part:
+            outcome = await self.sharing.outcome(at, home, part)
+            if isinstance(outcome, Written):
+                self.session.counters.add(ACKNOWLEDGED)
+                part.mirrored = await self._mirrored(at, home, [write])
+            return outcome
 
     async def _applied(
         self,
@@ -142,7 +197,9 @@ class Writing(Frame):
     ) -> bool:
         """Commit at home, then mirror; whether it was applied. ``False``: a token was lost."""
         holding.state = UNKNOWN
-        if not await commit(home, holding.slot, self.group.ids, writes, checks, at.turn.until):
+        ids, until = self.group.ids, at.turn.until
+        outcome = await commit(home, holding.slot, ids, writes, checks, until)
+        if isinstance(outcome, Rejected):
             holding.state = FREE
             return False
         holding.state = OWED
@@ -154,12 +211,12 @@ class Writing(Frame):
     async def _slot(self, at: Admitted, home: Side) -> Holding:
         pool = at.incarnation.pools[home.name]
         slot = pool.take()
-        if slot is None:
+        while slot is None:
             try:
-                await self.session.grow(at.incarnation, home)
+                await self.session.upkeep.make_room(at.incarnation, home, at.turn.until)
             except PolystoreError:  # one may come free all the same
                 self.session.counters.add("slots_postponed")
-            slot = await pool.take_by(at.turn.until)
+            slot = await pool.take_within(ROOM_SECONDS, at.turn.until)
         return Holding(pool, slot)
 
     def _made(
@@ -175,40 +232,6 @@ class Writing(Frame):
         if fields is not None:
             at.bound(bound).check_write(write)
         return write
-
-    async def _mirrored(self, at: Admitted, home: Side, writes: Sequence[Write]) -> bool:
-        """Bring the mirror what was just committed; ``False`` leaves it to the background."""
-        if not at.setting.stage.mirrored:
-            return True
-        mirror = at.side(self.group.other(home).name)
-        if at.turn.full(mirror):
-            self.session.counters.add(QUEUED, len(writes))
-            self.session.counters.add(PENDING, len(writes))
-            return False
-        ready = [
-            mirror_write(
-                w.collection,
-                Stored(w.key, w.fields, None, w.write_id, w.stamp, w.expires),
-                at.setting,
-            )
-            for w in writes
-        ]
-        try:
-            if len(ready) == 1:
-                await put_if_older(mirror, ready[0])
-            else:
-                for part in mirror.batches(ready):
-                    outcomes = await mirror.write_many(part)
-                    for write, outcome in zip(part, outcomes, strict=True):
-                        if isinstance(outcome, Refused):
-                            await check_refusal(mirror, write, outcome)
-                        elif isinstance(outcome, Unprocessed):
-                            raise outcome.error
-        except PolystoreError:
-            self.session.counters.add(PENDING, len(ready))
-            return False
-        self.session.counters.add(MIRRORED, len(ready))
-        return True
 
     # -- transactions -------------------------------------------------------------------------
 
@@ -238,6 +261,7 @@ class Writing(Frame):
             if at.setting.stage.plain:
                 plain = self._plain_route(at).commit(seen, inner, at.turn.until - await Now())
                 versions = await self._answered(at.incarnation, plain)
+                self._did(at, places[0][0].collection.name, TRANSACTION)
                 return versions if writes or await at.live() else RETRY
             if not writes:
                 return await self._checked(at, home, seen)

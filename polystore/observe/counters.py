@@ -8,6 +8,9 @@ from collections import Counter
 ACKNOWLEDGED = "acknowledged"
 """Writes that the application was told are done."""
 
+DUE = "due"
+"""Writes that are home and that a mirror has to have: each is mirrored, or pending, in the end."""
+
 MIRRORED = "mirrored"
 """Writes of the mirror that were made, or that it had already."""
 
@@ -29,14 +32,60 @@ WAITED = "waited"
 QUEUED = "queued"
 """Writes that were left for later because the mirror was at its capacity: of those pending."""
 
+SPILLED = "spilled"
+"""Keys that slots owed and that were named in the dirty set instead, to free the slots."""
+
+OPEN, DIRTY_KEYS, DIRTY_BUCKETS = "open", "dirty-keys", "dirty-buckets"
+"""What the mirror lacks just now: slots that are owed, dirty keys, and dirty buckets."""
+
+OPEN_WRITES = "open-writes"
+"""Of the pending writes, those that the mirror may lack just now, at most."""
+
+BACKLOG_MS = "backlog-ms"
+"""Milliseconds for which the oldest of that has been seen to wait."""
+
+COMPARED = "compared"
+"""Reads that were compared with the mirror."""
+
+DIFFERENCES = "discrepancies"
+"""Differences that such a read saw and a second look confirmed."""
+
+CLEAN_READS = "compared-since"
+"""Reads compared since the last of these differences."""
+
+BREAKER = "breaker-opened"
+"""How often a mirror was left to the background, as it did not answer; with ``:`` and its name."""
+
 LATE = "late"
 """Calls of what was begun whose turn was not in time; with ``:`` and the name of the side."""
 
 THROTTLED = "throttled"
 """Calls of which the database itself asked for fewer; with ``:`` and the name of the side."""
 
+PRESSING = frozenset({DECLINED, WAITED, LATE, THROTTLED, QUEUED})
+"""What grows where a side has no room for what applications ask: a copy gives way then."""
+
 SHOWN = frozenset(
-    {ACKNOWLEDGED, MIRRORED, PENDING, QUEUED, DECLINED, WAITED, LATE, THROTTLED, WOULD_REFUSE}
+    {
+        ACKNOWLEDGED,
+        DUE,
+        MIRRORED,
+        PENDING,
+        QUEUED,
+        DECLINED,
+        WAITED,
+        LATE,
+        THROTTLED,
+        WOULD_REFUSE,
+        SPILLED,
+        OPEN,
+        DIRTY_KEYS,
+        DIRTY_BUCKETS,
+        BREAKER,
+        REPAIRED,
+        COMPARED,
+        DIFFERENCES,
+    }
 )
 """What the status of a group adds up over its members."""
 
@@ -52,6 +101,11 @@ class Counters:
         """Count ``amount`` more under ``name``."""
         with self._lock:
             self._counts[name] += amount
+
+    def count(self, name: str) -> int:
+        """How many were counted under ``name``."""
+        with self._lock:
+            return self._counts[name]
 
     def snapshot(self) -> dict[str, int]:
         """All counts at one moment, as a dict of the caller's."""

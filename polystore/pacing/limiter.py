@@ -109,7 +109,7 @@ class Limiter:
         if now + seconds > until:
             raise self.declined(seconds, rank)
         try:
-            self._count(f"{WAITED}:{self.side}")
+            self._waits(rank)
             while seconds > 0.0:
                 await Sleep(min(seconds, SLICE))
                 now = await Now()
@@ -213,6 +213,11 @@ class Limiter:
             if allowance is not None:
                 self._allowances[0] = allowance.less(-unspent)
 
+    def _waits(self, rank: int) -> None:
+        """Count an operation that has to wait; that background work does is what it is for."""
+        if rank != BACKGROUND:
+            self._count(f"{WAITED}:{self.side}")
+
     def declined(self, seconds: float, rank: int = ASKED) -> Declined:
         """The error for something whose turn is too far away; it is counted."""
         if rank != BACKGROUND:
@@ -237,7 +242,7 @@ class Limiter:
                 return
             self._waiting[rank] += 1
         try:
-            self._count(f"{WAITED}:{self.side}")
+            self._waits(rank)
             while True:
                 now = await Now()
                 with self._signal:
@@ -276,6 +281,14 @@ class Limiter:
     def throttled(self, sent: float, now: float) -> None:
         """The database asked for less, of a call that was sent at that moment."""
         self._count(f"{THROTTLED}:{self.side}")
+        self.give_way(sent, now)
+
+    def give_way(self, sent: float, now: float) -> None:
+        """Half of what was going on from now on, as others need it; regained slowly.
+
+        Args:
+            sent: what was seen before the last time counts no further.
+        """
         with self._signal:
             level, at = self._going
             going = level * math.exp(min(at - now, 0.0))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from polystore.capacity import DECLINE, QUEUE, WAIT
+from polystore.capacity import DECLINE, FAIL, QUEUE, WAIT
 from polystore.driver.side import Side
 from polystore.effects import Now
 from polystore.pacing.limiter import ASKED, BACKGROUND, BEGUN, Limiter, Prepaid
@@ -131,4 +131,4 @@ def _limiter(side: Side) -> Limiter | None:
 def strictest(policies: Iterable[str]) -> str:
     """The policy of an operation on several collections."""
     found = set(policies)
-    return next((policy for policy in (DECLINE, WAIT) if policy in found), QUEUE)
+    return next((policy for policy in (DECLINE, FAIL, WAIT) if policy in found), QUEUE)

@@ -27,12 +27,15 @@ class DriverSpec:
             for a wrong URL and may raise what the driver's ``translate`` knows.
         summary: one line for people.
         url: an example URL with every option.
+        harness: ``"package.module:Class"``: what the conformance suite tries the driver on, see
+            :mod:`polystore.testing.harness`; imported by the suite alone.
     """
 
     name: str
     factory: str
     summary: str
     url: str
+    harness: str | None = None
 
 
 @attrs.frozen

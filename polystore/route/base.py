@@ -46,11 +46,15 @@ class Verb:
         decide: the decision.
         blind: it decides the same whatever is there: nothing need be read for it.
         fresh: it expects nothing to be there: try that first, read only if it is refused.
+        puts: where it is blind or fresh: what it decides is a put.
+        version: it decides the same on every record of this version, and expects one.
     """
 
     decide: Decide
     blind: bool = False
     fresh: bool = False
+    puts: bool = False
+    version: Version | None = None
 
 
 class Observer(Protocol):

@@ -186,7 +186,7 @@ class PlainRoute:
         """One page of all records, as ``show`` shows them."""
 
         async def attempt() -> ScanPage:
-            return await self.side.scan(bound.collection, Segment(), cursor, limit)
+            return (await self.side.scan(bound.collection, Segment(), cursor, limit)).whole()
 
         page = await patiently(attempt, timeout, (bound, ()))
         return ScannedPage(await present(page.records, show), page.cursor)

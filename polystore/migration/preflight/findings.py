@@ -19,6 +19,10 @@ PART_SHOWN = 200
 """Characters or bytes of one part of an example key that are kept; what is cut ends with …"""
 
 
+UNREADABLE = "unreadable"
+"""Code of what a driver cannot make out."""
+
+
 class Kind(Enum):
     """What would become of a record: the target refuses it, or orders or stores it otherwise."""
 
@@ -169,6 +173,11 @@ def cause_of(violation: Violation) -> Cause:
     declared = violation.code.startswith(("keys.", "indexes."))
     path = violation.path if declared else ""
     return Cause(Kind.REFUSE, violation.code, violation.driver or "", path)
+
+
+def unreadable(driver: str) -> Cause:
+    """What a record is found for that a driver cannot make out."""
+    return Cause(Kind.REFUSE, UNREADABLE, driver)
 
 
 def shown_key(key: Key) -> Key:

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from polystore.capabilities import EmptyIndexed
-from polystore.driver import Stored, Write
+from polystore.driver import Stored, Unreadable, Write
 from polystore.driver.ordering import SCALARS
 from polystore.driver.policies import unfit
 from polystore.driver.side import Side
@@ -20,7 +20,7 @@ from polystore.errors import InvalidRequest
 from polystore.kinds import kinds_in
 from polystore.migration.group import OpenGroup
 from polystore.migration.preflight.costs import Usage
-from polystore.migration.preflight.findings import Cases, Cause, Findings, Kind
+from polystore.migration.preflight.findings import Cases, Cause, Findings, Kind, unreadable
 from polystore.migration.stages import SOURCE, TARGET
 from polystore.route.checks import UNFIT
 from polystore.schema import Collection, Index
@@ -127,6 +127,13 @@ class Look:
                 self._record(tally, stored.key, stored.fields, stored.expires)
         return tally
 
+    def unread(self, driver: str, found: Iterable[Unreadable]) -> Tally:
+        """What is to be said of records that the source's driver cannot make out."""
+        tally = Tally()
+        for one in found:
+            tally.findings.of(unreadable(driver)).add(one.key, one.error.message)
+        return tally
+
     def _record(self, tally: Tally, key: Key, fields: Fields, expires: int | None) -> None:
         write = Write(
             self._collection, key, fields, write_id=WRITE_ID, stamp=self._stamp, expires=expires
@@ -147,7 +154,7 @@ class Look:
         for cause, says, holds in self._notes:
             if holds(fields):
                 tally.findings.of(cause).add(key, says)
-        for kind in self._translated.intersection(kinds_in(fields)):
+        for kind in self._translated & kinds_in(fields):
             cause = Cause(Kind.TRANSLATE, NATIVE, self._target, kind)
             tally.findings.of(cause).add(key, f"{kind}: polystore gives it a form of its own")
 

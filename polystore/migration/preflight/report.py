@@ -11,14 +11,12 @@ import attrs
 
 from polystore.errors import InvalidRequest
 from polystore.migration.group import OpenGroup
-from polystore.migration.ledger import Ledger
 from polystore.migration.preflight.checkpoints import (
     Begun,
     Part,
     basis_of,
     begun,
     parts,
-    root_of,
     run_of,
 )
 from polystore.migration.preflight.costs import Billed, StageCost, Totals, stage_costs, totals
@@ -26,17 +24,8 @@ from polystore.migration.preflight.findings import Cases, Cause, Findings, Kind
 from polystore.migration.preflight.looking import Tally
 from polystore.migration.preflight.observed import observed
 from polystore.migration.preflight.settling import settles
+from polystore.migration.preflight.signing import Signed, sign, signed
 from polystore.migration.stages import SOURCE, TARGET, Setting
-from polystore.values import Fields
-
-
-@attrs.frozen
-class Signed:
-    """A finding that somebody answers for: up to how many cases, who, and why."""
-
-    count: int
-    who: str
-    why: str
 
 
 @attrs.frozen(kw_only=True)
@@ -218,17 +207,6 @@ def _looked(
     )
 
 
-async def signed(ledger: Ledger, run: int) -> dict[str, Signed]:
-    """What was signed off for a run, by name of the finding."""
-    answered = {}
-    for stored in await ledger.all(root_of(run) + "signed/"):
-        fields = stored.fields or {}
-        count, who, why = fields["count"], fields["who"], fields["why"]
-        assert type(count) is int
-        answered[str(fields["finding"])] = Signed(count, str(who), str(why))
-    return answered
-
-
 async def sign_off(group: OpenGroup, setting: Setting, name: str, who: str, why: str) -> None:
     """Answer for the cases that a finding has now; one more and it is open again.
 
@@ -240,8 +218,5 @@ async def sign_off(group: OpenGroup, setting: Setting, name: str, who: str, why:
     if finding is None:
         names = ", ".join(f.name for f in report.unsettled) or "none"
         raise InvalidRequest(f"no open finding is called {name!r}; open: {names}")
-    count = finding.cases.count
-    fields: Fields = {"finding": name, "count": count, "who": who, "why": why}
-    await group.ledger.change(f"{root_of(report.run)}signed/{name}", lambda _: fields)
-    what = f"signed off {name}: {count} cases, {finding.cases.says}"
-    await group.ledger.record(setting, what, who, why)
+    cases = finding.cases
+    await sign(group.ledger, setting, name, cases.count, cases.says, who, why)

@@ -176,14 +176,16 @@ class Scan:
         tally = Tally()
         tally.join(part.tally)
         tally.join(look.at(page.records))
-        self._progress(collection.name, len(page.records))
-        await self._rate.took(len(page.records))
+        tally.join(look.unread(source.driver.name, page.unreadable))
+        records = len(page.records) + len(page.unreadable)
+        self._progress(collection.name, records)
+        await self._rate.took(records)
         return attrs.evolve(
             part,
             cursor=page.cursor,
             done=page.cursor is None,
             pages=part.pages + 1,
-            scanned=part.scanned + len(page.records),
+            scanned=part.scanned + records,
             tally=tally,
         )
 

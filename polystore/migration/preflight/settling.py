@@ -15,6 +15,10 @@ LINES: Mapping[str, str] = {
     "keys.int_min": (
         "leave `path` out of [collections.{collection}.{driver}]: the key is then one text"
     ),
+    "unreadable": (
+        "another program wrote these: write them anew, remove them, or sign them off, and the copy "
+        "of {collection} leaves them behind"
+    ),
     "indexes.empty": (
         'in [collections.{collection}.{driver}.policy] give the index the policy "encode", or '
         '"omit" to leave these records out of it'
