@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 
 State: TypeAlias = Hashable
 Model: TypeAlias = Callable[[State, "Operation"], tuple[Any, State]]
 """What an operation answers, and the state after it, if it takes effect in a state."""
+
+DONE = "done"
+"""The answer of an operation that may have changed something; any other tells of none."""
 
 MOST_STATES = 300_000
 """States looked at for one cell before the search is given up, which is an error, not a pass."""
@@ -25,8 +28,8 @@ class NotLinearizable(AssertionError):
     """A history that no order of its operations explains; the message shows it."""
 
 
-class TooHard(AssertionError):
-    """The search took too long: nothing is known."""
+class TooHard(Exception):
+    """The search took too long: nothing is known. Not an answer, so no failed assertion."""
 
 
 @attrs.define(eq=False)
@@ -126,48 +129,97 @@ def check(
 def linearizable(history: Sequence[Operation], model: Model, initial: State = None) -> bool:
     """Whether some order of these operations of one cell explains their answers.
 
+    What is tried is told by a window: the first operation that has no place yet, and those after
+    it that have one. So a history may have many thousands of operations, as long as few overlap.
+
     Raises:
         TooHard: more than :data:`MOST_STATES` states were looked at.
     """
-    operations = sorted(history, key=lambda operation: operation.invoked)
-    closed = sum(1 << i for i, operation in enumerate(operations) if not operation.open)
-    seen: set[tuple[int, State]] = set()
-    stack: list[tuple[int, State]] = [(0, initial)]
+    search = _Search(history, model)
+    seen: set[_Point] = set()
+    stack = [_Point(0, 0, 0, initial)]
     while stack:
         at = stack.pop()
         if at in seen:
             continue
         seen.add(at)
         if len(seen) > MOST_STATES:
-            raise TooHard(f"{operations[0].cell!r}: {len(operations)} operations")
-        done, state = at
-        if done & closed == closed:
+            raise TooHard(f"{history[0].cell!r}: {len(history)} operations")
+        if at.first == len(search.closed):
             return True
-        stack += _nexts(operations, model, done, state)
+        stack += search.nexts(at)
     return False
 
 
-def _nexts(
-    operations: Sequence[Operation], model: Model, done: int, state: State
-) -> list[tuple[int, State]]:
-    """What may come next: the most likely last, where the search looks first."""
-    first_return = math.inf
-    possible: list[tuple[float, int]] = []
-    i = (~done & (done + 1)).bit_length() - 1
-    while i < len(operations):
-        operation = operations[i]
-        if operation.invoked > first_return:
-            break
-        if not done >> i & 1:
-            first_return = min(first_return, operation.returned)
-            possible.append((operation.returned, i))
-        i += 1
-    found = []
-    for _, i in sorted(possible, reverse=True):
-        operation = operations[i]
-        if operation.invoked > first_return:
-            continue
-        outcome, after = model(state, operation)
-        if operation.open or outcome == operation.outcome:
-            found.append((done | 1 << i, after))
-    return found
+class _Point(NamedTuple):
+    """How far an order has come.
+
+    ``first`` is the first answered operation without a place, ``ahead`` are those after it that
+    have one, as bits from it on, and ``open`` those without an answer that took effect.
+    """
+
+    first: int
+    ahead: int
+    open: int
+    state: State
+
+
+class _Search:
+    """The operations of one cell, and what may come next in an order of them."""
+
+    def __init__(self, history: Sequence[Operation], model: Model) -> None:
+        ordered = sorted(history, key=lambda operation: operation.invoked)
+        self.closed = [operation for operation in ordered if not operation.open]
+        self._open = [operation for operation in ordered if operation.open]
+        self._model = model
+
+    def nexts(self, at: _Point) -> list[_Point]:
+        """What may come next: the most likely last, where the search looks first."""
+        possible, until = self._possible(at)
+        found = []
+        for i in sorted(possible, key=lambda i: self.closed[i].returned, reverse=True):
+            outcome, after = self._model(at.state, self.closed[i])
+            if outcome != self.closed[i].outcome:
+                continue
+            point = self._placed(at, i, after)
+            if outcome != DONE:  # a read or a refusal, which changes nothing in any state
+                return [point]
+            found.append(point)
+        return [*self._late(at, possible, until), *found]
+
+    def _possible(self, at: _Point) -> tuple[list[int], float]:
+        """Answered operations that may come next, and when the first of them was answered."""
+        until = math.inf
+        possible: list[int] = []
+        for i in range(at.first, len(self.closed)):
+            if self.closed[i].invoked > until:
+                break
+            if not at.ahead >> (i - at.first) & 1:
+                until = min(until, self.closed[i].returned)
+                possible.append(i)
+        return [i for i in possible if self.closed[i].invoked <= until], until
+
+    def _placed(self, at: _Point, i: int, state: State) -> _Point:
+        first, ahead = at.first, at.ahead | 1 << (i - at.first)
+        while ahead & 1:
+            first, ahead = first + 1, ahead >> 1
+        return _Point(first, ahead, at.open, state)
+
+    def _late(self, at: _Point, possible: list[int], until: float) -> list[_Point]:
+        """Operations without an answer, taking effect now: first (last) those that explain one."""
+        likely: list[_Point] = []
+        others: list[_Point] = []
+        for i, operation in enumerate(self._open):
+            if operation.invoked > until:
+                break
+            if at.open >> i & 1:
+                continue
+            _, after = self._model(at.state, operation)
+            if after == at.state:
+                continue
+            point = at._replace(open=at.open | 1 << i, state=after)
+            explains = any(
+                self._model(after, self.closed[k])[0] == self.closed[k].outcome for k in possible
+            )
+            (likely if explains else others).append(point)
+        return others + likely

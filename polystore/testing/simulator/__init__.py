@@ -15,13 +15,15 @@ from polystore.testing.simulator.fleet import (
 )
 from polystore.testing.simulator.load import Load
 from polystore.testing.simulator.operator import REQUEST, Operator
+from polystore.testing.simulator.plan import PAIRS, Plan
 from polystore.testing.simulator.rest import come_to_rest, compare
-from polystore.testing.simulator.trial import Plan, Trial
+from polystore.testing.simulator.trial import Trial
 from polystore.testing.simulator.watch import Violation
 
 __all__ = [
     "CALM",
     "ITEMS",
+    "PAIRS",
     "REQUEST",
     "ROUGH",
     "TOTALS",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import attrs
 
+from polystore.driver import Consistency
 from polystore.effects import Call
 from polystore.errors import (
     Contention,
@@ -16,6 +17,7 @@ from polystore.errors import (
     Unavailable,
 )
 from polystore.migration.ledger import SLOTS
+from polystore.migration.stages import Setting
 from polystore.testing.simulator.choices import Choices
 
 WRITES = frozenset({"write", "write_many", "commit"})
@@ -41,7 +43,8 @@ class Faults:
         repeated: a commit with a slot that the wire sends twice; the second answer counts.
         partial: a batch of which only a part is processed.
         muted: a refusal that does not say what was found.
-        short: a page that is shorter than it could be.
+        short: a page that is shorter than it could be, or begins with what the last one had.
+        stale: an answer with an earlier state, where the database may give one.
         timeout: seconds after which a call without an answer is given up.
         slow_seconds: see ``slow``.
         hold_seconds: least and most seconds of ``held``; the quarantine before clean counts on it.
@@ -58,10 +61,16 @@ class Faults:
     partial: float = 0.0
     muted: float = 0.0
     short: float = 0.0
+    stale: float = 0.0
     timeout: float = 0.5
     slow_seconds: float = 0.4
     hold_seconds: tuple[float, float] = (0.5, 7.5)
     plain_hold: float = 3.0
+    failing: float = attrs.field(init=False)
+
+    @failing.default
+    def _failing(self) -> float:
+        return self.lost + self.unanswered + self.held + self.refused
 
 
 CALM = Faults()
@@ -69,23 +78,32 @@ CALM = Faults()
 
 ROUGH = Faults(
     lost=0.5, unanswered=0.7, held=0.7, refused=0.7, slow=1.0, repeated=0.5, partial=2.0,
-    muted=20.0, short=20.0,
+    muted=20.0, short=20.0, stale=30.0,
 )  # fmt: skip
 """Everything that can go wrong does, now and then."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Sent:
-    """A call as it leaves its process: who sends it, in which task, and what."""
+    """A call as it leaves its process: who sends it, in which task, and what.
+
+    Attributes:
+        method: name of the driver's method.
+        at: when it was sent.
+        setting: what the control store said then.
+        choices: of the task.
+    """
 
     process: str
     task: str
     call: Call[object]
+    at: float
+    setting: Setting
+    choices: Choices
+    method: str = attrs.field(init=False)
 
-    @property
-    def method(self) -> str:
-        """Name of the driver's method."""
-        return self.call.method.__name__
+    def __attrs_post_init__(self) -> None:
+        self.method = self.call.method.__name__
 
     @property
     def fenced(self) -> bool:
@@ -100,7 +118,7 @@ class Sent:
         return self.method in WRITES
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define
 class Fate:
     """What becomes of one call.
 
@@ -111,7 +129,9 @@ class Fate:
             answer.
         error: the answer, in place of what the database says.
         twice: it is applied a second time at once, and that answer counts.
-        partial, muted, short: as in :class:`Faults`.
+        partial, muted, short, stale: as in :class:`Faults`.
+        again: a page begins with the last record of the page before.
+        kind: the fault in words, where it is one.
         then: called right after the application.
     """
 
@@ -122,6 +142,9 @@ class Fate:
     partial: bool = False
     muted: bool = False
     short: bool = False
+    stale: bool = False
+    again: bool = False
+    kind: str | None = None
     then: Callable[[], object] = lambda: None
 
 
@@ -152,48 +175,75 @@ def refused(error: PolystoreError) -> Fate:
     return Fate(apply=None, answer=0.002, error=error)
 
 
-def drawn(choices: Choices, faults: Faults, sent: Sent) -> Fate:
+def drawn(faults: Faults, sent: Sent) -> Fate:
     """What becomes of a call, by chance."""
-    roll = choices.below(1_000_000)  # one draw for all that every call needs
-    apply, answer = _LATENCIES[roll % 10], _LATENCIES[roll // 10 % 10]
+    choices = sent.choices
+    roll = choices.below(20_000_000)  # one draw for all that every call needs
+    apply = _LATENCIES[roll % 10] + 0.00001 * (roll // 1_000_000)
+    answer = _LATENCIES[roll // 10 % 10]
     if faults is CALM:
-        return Fate(apply=apply, answer=answer)
-    at = roll // 100 / 100
-    for percent, make in (
-        (faults.lost, lost),
-        (faults.unanswered, unanswered),
-        (faults.held, lambda s, t: held(s, _hold(choices, faults, s), t)),
-        (faults.refused, lambda s, _: refused(_refusal(choices, s))),
-    ):
-        if at < percent:
-            return make(sent, choices.between(0.05, faults.timeout))
-        at -= percent
-    if at < faults.slow:
+        return Fate(apply, answer)
+    at = 99.99 - roll // 100 % 10_000 / 100  # a choice of 0 lets nothing go wrong
+    if at < faults.failing:
+        return _failing(faults, sent, at)
+    kind = None
+    if at - faults.failing < faults.slow:
+        kind = "slow"
         apply += choices.between(0, faults.slow_seconds)
         answer += choices.between(0, faults.slow_seconds)
+    fate = Fate(apply, answer, kind=kind)
     method = sent.method
+    chance = choices.chance
     if method == "read":
-        return Fate(apply=apply, answer=answer, partial=choices.chance(faults.partial))
-    if method in ("scan", "query"):
-        return Fate(apply=apply, answer=answer, short=choices.chance(faults.short))
-    return Fate(
-        apply=apply,
-        answer=answer,
-        twice=sent.fenced and choices.chance(faults.repeated),
-        partial=method == "write_many" and choices.chance(faults.partial),
-        muted=sent.writes and choices.chance(faults.muted),
-    )
+        fate.partial = len(sent.call.arguments[1]) > 1 and chance(faults.partial)
+        fate.stale = sent.call.arguments[2] is not Consistency.STRONG and chance(faults.stale)
+    elif method == "scan":
+        fate.short = chance(faults.short)
+        fate.again = chance(faults.short)
+    elif method == "query":
+        fate.short = chance(faults.short)
+        fate.stale = sent.call.arguments[1].index is not None and chance(faults.stale)
+    else:
+        fate.twice = sent.fenced and chance(faults.repeated)
+        fate.partial = method == "write_many" and chance(faults.partial)
+        fate.muted = sent.writes and chance(faults.muted)
+    return fate
 
 
-def _hold(choices: Choices, faults: Faults, sent: Sent) -> float:
+def _failing(faults: Faults, sent: Sent, at: float) -> Fate:
+    """A call that has no answer, or one that says that it failed."""
+    timeout = sent.choices.between(0.05, faults.timeout)
+    if at < faults.lost:
+        fate = lost(sent, timeout)
+        fate.kind = "lost"
+    elif at < faults.lost + faults.unanswered:
+        fate = unanswered(sent, timeout)
+        fate.kind = "applied, answer lost"
+    elif at < faults.lost + faults.unanswered + faults.held:
+        fate = held_for(faults, sent, timeout)
+    else:
+        error = _refusal(sent)
+        fate = refused(error)
+        fate.kind = f"refused: {type(error).__name__}"
+    return fate
+
+
+def held_for(faults: Faults, sent: Sent, timeout: float) -> Fate:
+    """It has no answer, and is applied a good while later."""
+    fate = held(sent, _hold(faults, sent), timeout)
+    fate.kind = "held"
+    return fate
+
+
+def _hold(faults: Faults, sent: Sent) -> float:
     least, most = faults.hold_seconds
     if sent.method == "write" and sent.call.arguments[0].stamp is None:
         most = min(most, faults.plain_hold)
-    return choices.between(min(least, most), most)
+    return sent.choices.between(min(least, most), most)
 
 
-def _refusal(choices: Choices, sent: Sent) -> PolystoreError:
+def _refusal(sent: Sent) -> PolystoreError:
     errors: list[type[PolystoreError]] = [Unavailable, Throttled]
     if sent.writes and sent.method != "write_many":
         errors.append(Contention)
-    return choices.pick(errors)("injected")
+    return sent.choices.pick(errors)("injected")

@@ -10,7 +10,6 @@ import attrs
 from polystore.config import Group
 from polystore.driver import Segment, Stored, Write
 from polystore.driver.side import declared
-from polystore.drivers.memory import MemoryDriver
 from polystore.drivers.memory.driver import Space
 from polystore.effects import Procedure, Signal
 from polystore.identity import WriteIds
@@ -24,6 +23,7 @@ from polystore.operations import Access, Operations
 from polystore.schema import Collection
 from polystore.testing.simulator.choices import Choices
 from polystore.testing.simulator.faults import CALM, Faults
+from polystore.testing.simulator.imitation import Imitation
 from polystore.testing.simulator.network import Network
 from polystore.testing.simulator.scheduler import Process, Scheduler, Task
 from polystore.testing.simulator.watch import State, Violation, Watch, difference
@@ -71,7 +71,8 @@ class SimulatedMember:
     def __init__(self, fleet: SimulatedFleet, name: str) -> None:
         scheduler = fleet.scheduler
         self.name = name
-        self.process = Process(name, 1 + scheduler.choices.between(-fleet.drift, fleet.drift))
+        off = scheduler.choices.of(name).between(-fleet.drift, fleet.drift)
+        self.process = Process(name, 1 + off)
         self.group = fleet.opened(name, self.process.signal)
         incarnations = iter(range(1, 1_000_000))
         self.session = Session(
@@ -114,6 +115,7 @@ class SimulatedFleet:
 
     Args:
         choices: decide it.
+        pair: names of the databases that source and target imitate.
         faults: what goes wrong by chance.
         collections: what the group holds.
         colocate: how many leading key fields decide the bucket.
@@ -126,6 +128,7 @@ class SimulatedFleet:
         self,
         choices: Choices,
         *,
+        pair: tuple[str, str] = ("memory", "memory"),
         faults: Faults = CALM,
         collections: tuple[Collection, ...] = (ITEMS, TOTALS),
         colocate: int | None = 1,
@@ -137,7 +140,10 @@ class SimulatedFleet:
         self.times = times or Times()
         self.width = width
         self.drift = drift
-        self.drivers = {SOURCE: MemoryDriver(Space()), TARGET: MemoryDriver(Space())}
+        self.drivers = {
+            side: Imitation(Space(), name)
+            for side, name in zip((SOURCE, TARGET), pair, strict=True)
+        }
         self.collections = {collection.name: collection for collection in collections}
         for driver in self.drivers.values():
             for collection in (*collections, SLOTS):
@@ -156,7 +162,15 @@ class SimulatedFleet:
             call_timeout=self.times.call_timeout,
         )
         self.watch = Watch(colocate, {id(d): name for name, d in self.drivers.items()})
-        self.network = Network(faults, self.watch.applied)
+        self.watch.alive = self._serves
+        self.watch.noted = self._noted
+        self.network = Network(
+            faults,
+            self.watch.applied,
+            self.times.lease,
+            lambda: self.watch.setting,
+            {id(d): d for d in self.drivers.values()},
+        )
         self.scheduler = Scheduler(choices, self.network.deliver, tracing=tracing)
         self.network.scheduler = self.scheduler
         self.members: list[SimulatedMember] = []
@@ -205,6 +219,14 @@ class SimulatedFleet:
     def alive(self) -> list[SimulatedMember]:
         """The members whose process runs."""
         return [m for m in self.members if m.process.alive]
+
+    def _serves(self, incarnation: str) -> bool:
+        """Whether a process that runs takes itself for this incarnation."""
+        serving = (m.session.incarnation for m in self.alive())
+        return any(one is not None and one.id == incarnation for one in serving)
+
+    def _noted(self, text: str, incarnation: str) -> None:
+        self.scheduler.note(text, process=incarnation.rpartition(".")[0])
 
     # -- running ------------------------------------------------------------------------------
 
@@ -275,7 +297,7 @@ class SimulatedFleet:
             and not unburied
             and all(
                 member.session.incarnation is not None
-                and not member.session.incarnation.unsettled()
+                and not member.session.incarnation.owes
                 and member.session.latch.idle((0, 256))
                 for member in self.alive()
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,19 +11,22 @@ from polystore.conditions import If
 from polystore.driver import Write
 from polystore.effects import Sleep
 from polystore.errors import (
-    Conflict,
-    DriverError,
-    OutcomeUnknown,
     PolystoreError,
 )
 from polystore.migration.stages import SOURCE
 from polystore.queries import Position, QueryPlan
 from polystore.records import Increment, Version
 from polystore.testing.history import Model, Operation, check, pair, register
+from polystore.testing.simulator.choices import Choices
 from polystore.testing.simulator.fleet import ITEMS, SimulatedFleet, SimulatedMember
+from polystore.testing.simulator.journal import Journal
 from polystore.testing.simulator.scheduler import Task
+from polystore.testing.simulator.watch import Violation
 from polystore.transaction import Attempts, Draft
 from polystore.values import Key
+
+STEP = 1000
+"""Values that are written are multiples of it; increments add one."""
 
 PAIRED = 0
 """Number of the item of each owner that only transactions write, with the owner's total."""
@@ -40,6 +44,7 @@ class Load:
     Attributes:
         history: all operations.
         failed: those that ended with an error that is no refusal, with the error.
+        written: values that were ever asked to be written, by key.
         running: set it to false to end the clients.
     """
 
@@ -55,12 +60,13 @@ class Load:
         self.owners = owners
         self.items = items
         self.think = think
-        self.history: list[Operation] = []
-        self.failed: list[tuple[Operation, PolystoreError]] = []
+        self.journal = Journal(fleet)
+        self.history = self.journal.history
+        self.failed = self.journal.failed
+        self.written = self.journal.written
         self.running = True
         self.clients: list[Task] = []
-        self._choices = fleet.scheduler.choices
-        self._moment = 0
+        self._clients: Counter[str] = Counter()
         self._value = 0
 
     def check(self) -> int:
@@ -71,20 +77,21 @@ class Load:
 
     def preload(self) -> None:
         """Let about half of the records be there from before: no stamp, no write id."""
+        choices = self.fleet.scheduler.choices.of("preload")
         for owner in self.owners:
             for item in range(1, self.items + 1):
-                if self._choices.below(2):
+                if choices.below(2):
                     key, value = (owner, item), self.value()
                     self.fleet.plant(SOURCE, Write(ITEMS, key, _item(key, value)))
-                    self._moment += 1
-                    put = Operation("before", key, "put", value, self._moment, self._moment, "done")
-                    self.history.append(put)
+                    self.journal.before(key, value)
 
     def start(self, member: SimulatedMember, threads: int = 1) -> None:
         """Let a member serve so many clients."""
-        for i in range(threads):
-            client = self.client(member)
-            self.clients.append(self.fleet.spawn(member, client, f"client{i}", vital=True))
+        for _ in range(threads):
+            self._clients[member.name] += 1
+            name = f"client{self._clients[member.name]}"
+            client = self.client(member, self.fleet.scheduler.choices.of(f"{member.name}.{name}"))
+            self.clients.append(self.fleet.spawn(member, client, name, vital=True))
 
     def end(self, limit: float = 120.0) -> None:
         """Let all clients end what they are at."""
@@ -102,26 +109,37 @@ class Load:
                 self.fleet.do(member, self.get(member, (owner, item)))
             self.fleet.do(member, self.both(member, owner))
 
-    async def client(self, member: SimulatedMember) -> None:
+    async def client(self, member: SimulatedMember, choices: Choices) -> None:
         """One thread of the application, until the load is told to stop."""
         seen: dict[Key, tuple[Any, Version]] = {}
         while self.running:
-            owner = self._choices.pick(self.owners)
-            act = self._choices.below(20)
-            if act < 14:
-                key = (owner, 1 + self._choices.below(self.items))
-                await self.single(member, key, act, seen)
-            elif act < 17:
-                await self.move(member, owner)
-            elif act < 19:
-                await self.both(member, owner)
-            else:
-                await self.query(member, owner)
-            await Sleep(self.think * self._choices.below(100) / 100)
+            act = choices.below(22)
+            if act > 0:
+                await self._act(member, act - 1, choices, seen)
+            await Sleep(self.think * (100 - choices.below(100)) / 100)
+
+    async def _act(
+        self,
+        member: SimulatedMember,
+        act: int,
+        choices: Choices,
+        seen: dict[Key, tuple[Any, Version]],
+    ) -> None:
+        owner = choices.pick(self.owners)
+        if act < 14:
+            await self.single(member, (owner, 1 + choices.below(self.items)), act, seen)
+        elif act < 17:
+            await self.move(member, owner)
+        elif act < 19:
+            await self.both(member, owner)
+        elif act < 20:
+            await self.query(member, owner)
+        else:
+            await self.glimpse(member, owner, choices)
 
     def value(self) -> int:
         """A number that no operation has written yet; small sums of it neither."""
-        self._value += 1000
+        self._value += STEP
         return self._value
 
     async def single(
@@ -165,8 +183,10 @@ class Load:
         seen: dict[Key, tuple[Any, Version]] | None = None,
     ) -> Any:
         """Read one record, and remember its version."""
-        operation = self._begin(member, key, "get", None)
-        record = await self._ended(operation, member.operations["items"].get(key, "strong", None))
+        operation = self.journal.begin(member, key, "get", None)
+        record = await self.journal.ended(
+            operation, member.operations["items"].get(key, "strong", None)
+        )
         if record is not None and seen is not None:
             seen[key] = (record["v"], record.version)
         if not operation.open:
@@ -192,14 +212,14 @@ class Load:
         argument: Any,
         procedure: Awaitable[Any],
     ) -> Operation:
-        operation = self._begin(member, key, verb, argument)
-        await self._ended(operation, procedure)
+        operation = self.journal.begin(member, key, verb, argument)
+        await self.journal.ended(operation, procedure)
         return operation
 
     async def query(self, member: SimulatedMember, owner: str) -> None:
         """Read all items of an owner by a query: as good as a read of each."""
         keys = [(owner, 1 + i) for i in range(self.items)]
-        reads = [self._begin(member, key, "get", None) for key in keys]
+        reads = [self.journal.begin(member, key, "get", None) for key in keys]
         found: dict[Key, Any] = {}
         try:
             after: Position | None = None
@@ -212,12 +232,33 @@ class Load:
                 if after is None:
                     break
         except PolystoreError as error:
-            self._gone(reads)
+            self.journal.gone(reads)
             self.failed.append((reads[0], error))
             return
         for read in reads:
             read.outcome = found.get(read.cell)  # type: ignore[call-overload]
-            self._returned(read)
+            self.journal.returned(read)
+
+    async def glimpse(self, member: SimulatedMember, owner: str, choices: Choices) -> None:
+        """Read what need not be new, by key and by index: but never what nobody wrote."""
+        items = member.operations["items"]
+        index = next(iter(items.access.collection.indexes), None)
+        records: list[Any] = []
+        try:
+            if index is None or choices.below(2):
+                key = (owner, 1 + choices.below(self.items))
+                records.append(await items.get(key, "eventual", None))
+            else:
+                plan = QueryPlan(index, ("open",))
+                bound, timeout = items.access.bound(), self.fleet.times.operation
+                records += (await member.route.query(bound, plan, None, 4, timeout)).records
+        except PolystoreError:
+            return
+        for record in records:
+            if record is not None and record["item"] != PAIRED:
+                written = record["v"] - record["v"] % STEP
+                if written not in self.written.get(record.key, ()):
+                    raise Violation(f"P5: {record.key} showed {record['v']}, which nobody wrote")
 
     # -- transactions -------------------------------------------------------------------------
 
@@ -231,14 +272,14 @@ class Load:
             await item.put(_item((owner, PAIRED), (one or 0) - amount), If.any)
             await total.put({"owner": owner, "v": (other or 0) + amount}, If.any)
 
-        operation = self._begin(member, ("pair", owner), "move", amount)
-        await self._ended(operation, self._transaction(member, run))
+        operation = self.journal.begin(member, ("pair", owner), "move", amount)
+        await self.journal.ended(operation, self._transaction(member, run))
         return operation
 
     async def both(self, member: SimulatedMember, owner: str) -> None:
         """Read both as one."""
-        operation = self._begin(member, ("pair", owner), "both", None)
-        outcome = await self._ended(
+        operation = self.journal.begin(member, ("pair", owner), "both", None)
+        outcome = await self.journal.ended(
             operation, self._transaction(member, lambda draft: _pair(draft, owner))
         )
         if not operation.open:
@@ -259,53 +300,6 @@ class Load:
                 raise
             if await runs.committed(draft):
                 return result
-
-    # -- the record ---------------------------------------------------------------------------
-
-    def _begin(
-        self, member: SimulatedMember, cell: Hashable, verb: str, argument: Any
-    ) -> Operation:
-        self._moment += 1
-        operation = Operation(member.name, cell, verb, argument, self._moment)
-        self.history.append(operation)
-        self.fleet.scheduler.note(f"{member.name} asks {verb} {cell} {argument}")
-        return operation
-
-    async def _ended(self, operation: Operation, procedure: Awaitable[Any]) -> Any:
-        """Wait for an operation and record its end; its result."""
-        result = None
-        try:
-            result = await procedure
-        except Conflict:
-            operation.outcome = "refused"
-        except (OutcomeUnknown, DriverError) as error:
-            self.failed.append((operation, error))
-            self.fleet.scheduler.note(f"{operation.process} does not know: {operation}")
-            if operation.verb in _READS:
-                self._gone([operation])
-            return None
-        except PolystoreError as error:
-            self.failed.append((operation, error))
-            self.fleet.scheduler.note(f"{operation.process} failed: {operation}: {error}")
-            self._gone([operation])
-            return None
-        else:
-            operation.outcome = "done"
-        self._returned(operation)
-        return result
-
-    def _returned(self, operation: Operation) -> None:
-        self._moment += 1
-        operation.returned = self._moment
-        self.fleet.scheduler.note(f"{operation.process} is answered: {operation}")
-
-    def _gone(self, operations: list[Operation]) -> None:
-        """Not applied, by the word of the library: as if it had never been asked."""
-        for operation in operations:
-            self.history.remove(operation)
-
-
-_READS = frozenset({"get", "both"})
 
 
 def _expiry(value: int) -> datetime | None:

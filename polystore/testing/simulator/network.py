@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from polystore.driver import ReadReply, Refused, Rejected, Unprocessed
+import attrs
+
+from polystore.driver import ReadReply, Refused, Rejected, ScanPage, Stored, Unprocessed
 from polystore.effects import Call
 from polystore.errors import PolystoreError, Throttled, Unavailable
+from polystore.migration.stages import Setting
 from polystore.runner import perform
-from polystore.testing.simulator.faults import FOR_EVER, Fate, Faults, Sent, drawn, refused
-from polystore.testing.simulator.scheduler import Process, Scheduler, Task
-from polystore.values import Key
+from polystore.testing.simulator.faults import (
+    FOR_EVER,
+    Fate,
+    Faults,
+    Sent,
+    drawn,
+    held_for,
+    refused,
+)
+from polystore.testing.simulator.happenings import GONE_ON, LATE
+from polystore.testing.simulator.imitation import Imitation
+from polystore.testing.simulator.scheduler import Scheduler, Task
+from polystore.testing.simulator.trace import Kind, concerned, told, told_fate, told_reply
 
 Rule = Callable[[Sent], Fate | None]
 """Decides what becomes of a call; ``None`` leaves that to others."""
@@ -25,52 +39,54 @@ class Network:
 
     Args:
         applied: told of each application.
+        lease: seconds of the group's lease.
+        setting: what the control store says.
+        databases: all there are, by identity.
 
     Attributes:
         faults: what goes wrong by chance.
         rules: asked first, in order.
         down: names of drivers' places that cannot be reached.
         held: calls that wait to be released.
+        fired: how often each kind of fault has happened.
+        hold_next: so many writes of data from now on are held.
     """
 
-    def __init__(self, faults: Faults, applied: Applied) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        applied: Applied,
+        lease: float,
+        setting: Callable[[], Setting],
+        databases: Mapping[int, Imitation],
+    ) -> None:
         self.faults = faults
         self.rules: list[Rule] = []
         self.down: set[int] = set()
         self.held: list[Callable[[], None]] = []
         self.waiting = 0
+        self.fired: Counter[str] = Counter()
+        self.lease = lease
         self._applied = applied
+        self._ends: dict[tuple[Any, ...], Stored] = {}
+        self.hold_next = 0
         self.scheduler: Scheduler
+        self.setting = setting
+        self.databases = databases
 
     def deliver(self, task: Task, call: Call[Any]) -> None:
         """Take a call of a task; the task is resumed with its answer."""
         scheduler = self.scheduler
-        sent = Sent(task.process.name, task.name, call)
-        turn = task.turn
-        scheduler.later(
-            0.00001 * scheduler.choices.below(20), self._send, task, task.process, sent, turn
-        )
-
-    def _send(self, task: Task, process: Process, sent: Sent, turn: int) -> None:
-        """It leaves the process, if that is alive and running."""
-        scheduler = self.scheduler
-        if not process.alive or task.turn != turn:
-            return
-        if process.paused_until > scheduler.now:
-            scheduler.at(process.paused_until, self._send, task, process, sent, turn)
-            return
+        sent = Sent(task.process.name, task.name, call, scheduler.now, self.setting(), task.choices)
         fate = self._fate(sent)
         if scheduler.trace is not None:
-            scheduler.note(f"{task!r} sends {told(sent)}{_told_fate(fate)}")
-        if fate.apply is None:
-            assert fate.error is not None
-            scheduler.resume(task, None, fate.error, fate.answer)
-            return
+            self._note(sent, "sent", f"{told(sent)}{told_fate(fate)}")
+        turn = task.turn
         if fate.error is not None:
             scheduler.resume(task, None, fate.error, fate.answer)
         if fate.apply == FOR_EVER:
             self.held.append(lambda: self._apply(task, sent, fate, turn))
-        else:
+        elif fate.apply is not None:
             self.waiting += 1
             scheduler.later(fate.apply, self._arrive, task, sent, fate, turn)
 
@@ -81,44 +97,95 @@ class Network:
                 return fate
         if id(sent.call.driver) in self.down:
             return refused(Unavailable("down"))
-        return drawn(self.scheduler.choices, self.faults, sent)
+        if self.hold_next and sent.writes and sent.call.side != "control":
+            self.hold_next -= 1
+            fate = held_for(self.faults, sent, self.faults.timeout)
+        else:
+            fate = drawn(self.faults, sent)
+        if fate.kind is not None:
+            self.fired[fate.kind] += 1
+        return fate
 
     def _arrive(self, task: Task, sent: Sent, fate: Fate, turn: int) -> None:
         self.waiting -= 1
         self._apply(task, sent, fate, turn)
 
     def _apply(self, task: Task, sent: Sent, fate: Fate, turn: int) -> None:
+        if sent.writes and (task.turn != turn or not task.process.alive):
+            self._landed_late(sent, task.process.alive)
         reply, error = self._carried_out(sent, fate)
         if fate.twice and error is None:
+            self.fired["sent twice by the wire"] += 1
             reply, error = self._carried_out(sent, fate)
         if self.scheduler.trace is not None:
-            what = type(error).__name__ if error else _told_reply(reply)
-            self.scheduler.note(f"{task!r} applied {told(sent)}: {what}")
+            what = type(error).__name__ if error else told_reply(reply)
+            unheard = fate.error is not None or task.turn != turn or not task.process.alive
+            self._note(sent, "unheard" if unheard else "applied", f"{sent.method}: {what}")
         fate.then()
         if fate.error is None:
             self.scheduler.resume(task, reply, error, fate.answer)
 
+    def _note(self, sent: Sent, kind: Kind, text: str) -> None:
+        text = f"{sent.task}: {text}"
+        self.scheduler.note(text, kind, sent.process, sent.call.side, concerned(sent))
+
+    def _landed_late(self, sent: Sent, alive: bool) -> None:
+        """Note a write that is applied when its caller has gone on, and past what it comes."""
+        was, now = sent.setting, self.setting()
+        for happened, what in (
+            (True, GONE_ON),
+            (not alive, "applied after its process died"),
+            (self.scheduler.now - sent.at > self.lease, "applied after a lease"),
+            (was.epoch != now.epoch, "applied after an epoch"),
+            (was.moved != now.moved, "applied after a home moved"),
+        ):
+            if happened:
+                self.fired[what] += 1
+
     def _carried_out(self, sent: Sent, fate: Fate) -> tuple[Any, PolystoreError | None]:
         call = sent.call
-        arguments = call.arguments
+        method, arguments = call.method, call.arguments
         left: list[int] = []
         if fate.partial:
             arguments, left = self._parted(sent)
         if fate.short:
+            self.fired["short page"] += 1
             most = arguments[-1]
-            arguments = (*arguments[:-1], 1 + self.scheduler.choices.below(most))
+            arguments = (*arguments[:-1], most - sent.choices.below(most))
+        if fate.stale and self.databases[id(call.driver)].lags(sent.method, arguments):
+            self.fired[LATE] += 1
+            method = getattr(call.driver, f"{sent.method}_late")
+        database = self.databases[id(call.driver)]
+        before = database.changes
         try:
-            reply: Any = perform(Call(call.side, call.driver, call.method, arguments))
+            reply: Any = perform(Call(call.side, call.driver, method, arguments))
         except PolystoreError as error:
             return None, error
-        self._applied(sent, arguments, reply)
+        if database.changes != before:  # DynamoDB calls a commit applied whose parts were, apart
+            self._applied(sent, arguments, reply)
         if left:
+            self.fired["left unprocessed"] += 1
             reply = _joined(sent, reply, left)
+        if sent.method == "scan":
+            self._scanned(sent, fate, reply)
         return (_muted(reply) if fate.muted else reply), None
+
+    def _scanned(self, sent: Sent, fate: Fate, page: ScanPage) -> None:
+        """A scan may bring the last record of the page before once more, as it was then."""
+        collection, segment, cursor, _ = sent.call.arguments
+        place = (id(sent.call.driver), collection.name, segment, cursor)
+        before = self._ends.get(place)
+        if fate.again and before is not None and all(s.key != before.key for s in page.records):
+            self.fired["page repeated"] += 1
+            page.records.insert(0, before)
+        if page.records and page.cursor is not None:
+            last = page.records[-1]
+            fields = None if last.fields is None else dict(last.fields)
+            self._ends[*place[:3], page.cursor] = attrs.evolve(last, fields=fields)
 
     def _parted(self, sent: Sent) -> tuple[tuple[Any, ...], list[int]]:
         """A batch cut down to a part, and the places of what was left out."""
-        below = self.scheduler.choices.below
+        below = sent.choices.below
         if sent.method == "read":
             collection, keys, consistency = sent.call.arguments
             left = [i for i in range(len(keys)) if below(2)]
@@ -155,49 +222,3 @@ def _muted(reply: Any) -> Any:
     if isinstance(reply, list):
         return [_muted(one) for one in reply]
     return reply
-
-
-def told(sent: Sent) -> str:
-    """A call, for the trace: keys, conditions and stamps, and values of fields too."""
-    if not sent.writes:
-        about = " ".join(_told_argument(a) for a in sent.call.arguments)
-        return f"{sent.call.side}.{sent.method}({about})"
-    first = sent.call.arguments[0]
-    writes = first if isinstance(first, list | tuple) else [first]
-    return f"{sent.call.side}.{sent.method}({'; '.join(map(_told_write, writes))})"
-
-
-def _told_argument(argument: Any) -> str:
-    name = getattr(argument, "name", None)
-    return str(name) if isinstance(name, str) else str(argument)
-
-
-def _told_write(write: Any) -> str:
-    key: Key = write.key
-    condition = write.condition
-    detail = getattr(condition, "token", getattr(condition, "stamp", ""))
-    body = {k: v for k, v in (write.fields or {}).items() if v not in key}
-    what = body if write.fields is not None else ("tombstone" if write.stamp else "delete")
-    stamp = "" if write.stamp is None else f" @{write.stamp >> 40}:{write.stamp % (1 << 40)}"
-    return (
-        f"{write.collection.name}{list(key)} := {what}{stamp} if {type(condition).__name__}"
-        f" {detail}"
-    )
-
-
-def _told_fate(fate: Fate) -> str:
-    if fate.error is None:
-        return ""
-    when = "never" if fate.apply is None else f"in {fate.apply:.3f} s"
-    return f" -- {type(fate.error).__name__}, applied {when}"
-
-
-def _told_reply(reply: Any) -> str:
-    records = getattr(reply, "records", None)
-    if records is None:
-        return type(reply).__name__
-    shown = [
-        None if r is None else f"{list(r.key)} @{r.stamp and r.stamp % (1 << 40)} {r.fields}"
-        for r in records[:5]
-    ]
-    return f"{len(records)} {shown}"

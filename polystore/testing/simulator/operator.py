@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from polystore.migration.backfill import Copier
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.fleet import Fleet
 from polystore.migration.preflight.report import Report
 from polystore.migration.preflight.scan import Scan
 from polystore.migration.progress import Summary
+from polystore.migration.request import Request
 from polystore.migration.stages import Setting, Stage
 from polystore.migration.verify import Verified, Verifier
 from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember

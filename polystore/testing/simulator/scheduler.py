@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from heapq import heappop, heappush
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from polystore.effects import (
     WallClock,
 )
 from polystore.testing.simulator.choices import Choices
+from polystore.testing.simulator.trace import Event, Kind
 
 T = TypeVar("T")
 Deliver = Callable[["Task", Call[Any]], None]
@@ -44,6 +45,10 @@ class SimulatedSignal:
     def notify(self) -> None:
         """Let those that wait look again."""
         self._process.rung = True
+
+    def another(self) -> SimulatedSignal:
+        """A second one of the same process."""
+        return SimulatedSignal(self._process)
 
     def wait(self, ready: Callable[[], bool], seconds: float) -> bool:
         """Nothing in a simulation blocks."""
@@ -75,9 +80,12 @@ class Task:
         done: whether it has ended.
         result, error: how, where it has.
         vital: whether the run is over when it raises.
+        choices: of its own.
     """
 
-    def __init__(self, process: Process, procedure: Procedure[Any], name: str) -> None:
+    def __init__(
+        self, process: Process, procedure: Procedure[Any], name: str, choices: Choices
+    ) -> None:
         self.process = process
         self.procedure = procedure
         self.name = name
@@ -87,9 +95,14 @@ class Task:
         self.ended: Callable[[Task], None] | None = None
         self.turn = 0
         self.vital = False
+        self.choices = choices
 
     def __repr__(self) -> str:
         return f"{self.process.name}/{self.name}"
+
+
+class TooLongError(Exception):
+    """A run was given up; nothing is known of it."""
 
 
 class Scheduler:
@@ -102,13 +115,15 @@ class Scheduler:
     Attributes:
         now: seconds of virtual time.
         steps: events so far.
+        most: events after which a run is given up.
     """
 
     def __init__(self, choices: Choices, deliver: Deliver, *, tracing: bool = False) -> None:
         self.choices = choices
         self.now = 0.0
         self.steps = 0
-        self.trace: list[str] | None = [] if tracing else None
+        self.most = math.inf
+        self.trace: list[Event] | None = [] if tracing else None
         self._deliver = deliver
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._tasks: list[Task] = []
@@ -130,10 +145,17 @@ class Scheduler:
         """Do something in a while."""
         self.at(self.now + seconds, action, *arguments)
 
-    def note(self, text: str) -> None:
+    def note(
+        self,
+        text: str,
+        kind: Kind = "note",
+        process: str = "",
+        side: str = "",
+        keys: frozenset[Hashable] = frozenset(),
+    ) -> None:
         """A line of the trace."""
         if self.trace is not None:
-            self.trace.append(f"{self.now:10.4f} {text}")
+            self.trace.append(Event(self.now, text, kind, process, side, keys))
 
     def run(self, until: Callable[[], bool], limit: float) -> bool:
         """Carry on until something is so, for at most ``limit`` seconds; whether it is.
@@ -147,6 +169,8 @@ class Scheduler:
                 return until()
             self.now, _, action, arguments = heappop(self._events)
             self.steps += 1
+            if self.steps > self.most:
+                raise TooLongError(f"{self.steps} events")
             action(*arguments)
             if self._failure is not None:
                 raise self._failure
@@ -156,12 +180,12 @@ class Scheduler:
 
     def crash(self, process: Process) -> None:
         """From now on nothing of this process runs; what it has sent may still be applied."""
-        self.note(f"{process.name} crashes")
+        self.note("crashes", process=process.name)
         process.alive = False
 
     def pause(self, process: Process, seconds: float) -> None:
         """The process stands still, as one that is suspended."""
-        self.note(f"{process.name} stands still for {seconds:.2f} s")
+        self.note(f"stands still for {seconds:.2f} s", process=process.name)
         process.paused_until = max(process.paused_until, self.now + seconds)
 
     def close(self) -> None:
@@ -184,7 +208,7 @@ class Scheduler:
         vital: bool = False,
     ) -> Task:
         """Let a process run a procedure."""
-        task = Task(process, procedure, name)
+        task = Task(process, procedure, name, self.choices.of(f"{process.name}/{name}"))
         task.ended = ended
         task.vital = vital
         self._tasks.append(task)
@@ -224,7 +248,7 @@ class Scheduler:
             elif type(effect) is WallClock:
                 reply = self.wall()
             elif type(effect) is Uniform:
-                reply = self.choices.below(1 << 16) / (1 << 16)
+                reply = task.choices.below(1 << 16) / (1 << 16)
             elif type(effect) is Changed and (effect.ready() or effect.seconds <= 0):
                 reply = effect.ready()
             else:
@@ -261,7 +285,7 @@ class Scheduler:
             if task.turn != turn:
                 continue
             if effect.ready():
-                self.resume(task, True, None, 0.0001 * self.choices.below(3))
+                self.resume(task, True, None, 0.0001 * task.choices.below(3))
             else:
                 still.append(waiting)
         process.waiting = still

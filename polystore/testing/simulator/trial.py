@@ -5,73 +5,34 @@ At the end all comes to rest, and the promises that only show then are checked (
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import attrs
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from polystore.effects import Sleep
-from polystore.errors import PolystoreError
+from polystore.errors import MigrationError, PolystoreError
 from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator
 from polystore.migration.fleet import Fleet
 from polystore.migration.preflight.scan import Scan
-from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage
+from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
 from polystore.migration.verify import Verified, Verifier
 from polystore.testing.simulator.choices import Choices
-from polystore.testing.simulator.faults import CALM, ROUGH, Faults
-from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember, Times
+from polystore.testing.simulator.faults import CALM
+from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
+from polystore.testing.simulator.happenings import GONE_ON
 from polystore.testing.simulator.load import Load
 from polystore.testing.simulator.operator import REQUEST, Operator
+from polystore.testing.simulator.plan import Plan
 from polystore.testing.simulator.rest import come_to_rest
 from polystore.testing.simulator.scheduler import Task
-from polystore.testing.simulator.watch import Violation
+from polystore.testing.simulator.watch import WAY_BACK, Violation
 
+T = TypeVar("T")
+_TRIES = 10
 
-@attrs.frozen(kw_only=True)
-class Plan:
-    """What a trial is like.
-
-    Attributes:
-        seconds: of load under faults.
-        members: processes of the application.
-        threads: clients of each.
-        start: stages to start from; one of them is drawn.
-        furthest: the stage that the operator does not go beyond.
-        faults: what goes wrong with calls.
-        crash, pause, outage: how often in 100 seconds a process dies, one stands still, and the
-            mirror's database is gone.
-        pause_seconds, outage_seconds: how long at most.
-        drift: how far clocks are off.
-        owners: first parts of the keys.
-        items: how many records each of them has; one of these numbers is drawn. Few make races,
-            many let a difference stay.
-        think: most seconds between two operations of a client.
-        times: of the group.
-        patience: seconds that the operator waits for acknowledgements.
-        careless: how often, in %, the operator leaves out what a gate will ask for.
-    """
-
-    seconds: float = 25.0
-    members: int = 3
-    threads: int = 2
-    start: tuple[Stage, ...] = (
-        Stage.SOURCE_ONLY, Stage.PREPARE, Stage.DUAL_WRITE, Stage.DUAL_READ, Stage.DUAL_READ,
-        Stage.TARGET_ONLY,
-    )  # fmt: skip
-    furthest: Stage = Stage.DETACHED
-    faults: Faults = ROUGH
-    crash: float = 8.0
-    pause: float = 8.0
-    outage: float = 3.0
-    pause_seconds: float = 5.0
-    outage_seconds: float = 4.0
-    drift: float = 0.04
-    owners: tuple[str, ...] = ("ann", "bob", "cy")
-    items: tuple[int, ...] = (2, 8)
-    think: float = 0.2
-    patience: float = 20.0
-    careless: float = 10.0
-    times: Times = attrs.field(factory=Times)
+_FINE = 1 << 30
+"""Parts of a time in which something happens for sure, but for the choice of 0."""
 
 
 class Trial:
@@ -88,7 +49,11 @@ class Trial:
         self.plan = plan or Plan()
         self.choices = choices
         self.fleet = SimulatedFleet(
-            choices, times=self.plan.times, drift=self.plan.drift, tracing=tracing
+            choices,
+            pair=self.plan.pair,
+            times=self.plan.times,
+            drift=self.plan.drift,
+            tracing=tracing,
         )
         self.load = Load(
             self.fleet,
@@ -96,7 +61,8 @@ class Trial:
             items=choices.pick(self.plan.items),
             think=self.plan.think,
         )
-        self._operator: tuple[SimulatedMember, Task] | None = None
+        self._operators: dict[SimulatedMember, Task] = {}
+        self._busy: Counter[str] = Counter()
         self._born = 0
         self._chaos = False
         self.did: list[str] = []
@@ -105,23 +71,88 @@ class Trial:
         """All of it. Raises Violation, or NotLinearizable, with what happened."""
         try:
             self.load.preload()
-            for _ in range(self.plan.members):
-                self._join()
+            early = 1 if self.plan.operations else self.plan.members
+            for _ in range(early):
+                self._join(clients=1)
             operator = self._join(clients=0)
-            Operator(self.fleet, operator).reach(self.choices.pick(self.plan.start))
+            self._slowly()
+            self._reach(operator, self.choices.pick(self.plan.start))
+            self.load.think = self.plan.think
+            for member in self.fleet.alive()[:early]:
+                self.load.start(member, self.plan.threads - 1)
+            for _ in range(early, self.plan.members):
+                self._join()
             self._operate(operator)
+            for _ in range(1, self.choices.pick(self.plan.operators)):
+                self._operate(self._join(clients=0))
             self._rough()
             self.fleet.pass_time(self.plan.seconds)
+            self._fill()
             self._calm()
             come_to_rest(self.fleet, self.load)
+            self._check_busy()
         finally:
             self.fleet.close()
+
+    @property
+    def happened(self) -> Counter[str]:
+        """How often each fault and each event was seen (see ``happenings``)."""
+        return self.fleet.network.fired + self.fleet.watch.happened
+
+    def _note(self, what: str) -> None:
+        self.fleet.watch.happened[what] += 1
+
+    def _fill(self) -> None:
+        """Go on until enough has happened, where the plan asks for that."""
+        if not self.plan.operations:
+            return
+        history, happened = self.load.history, self.fleet.watch.happened
+        self.fleet.run_until(lambda: len(history) >= self.plan.operations, 60.0, "operations")
+        fired = self.fleet.network.fired
+        if not fired[GONE_ON]:
+            self._hold()
+            self.fleet.run_until(lambda: fired[GONE_ON] > 0, 60.0, "a late call")
+        if not happened[WAY_BACK]:
+            self._calm()
+            self._slowly()
+            operator = Operator(self.fleet, self.fleet.member("back"))
+            for _ in range(_TRIES):
+                try:
+                    self._turn_back(operator)
+                    break
+                except MigrationError:  # the operators before are still at their last command
+                    self.fleet.pass_time(1.0)
+
+    def _slowly(self) -> None:
+        """Where many seeds are to run, clients do little while nothing goes wrong."""
+        if self.plan.operations:
+            self.load.think = 10 * self.plan.think
+
+    def _check_busy(self) -> None:
+        asked = ("crash", WAY_BACK, GONE_ON) if self.plan.operations else ()
+        lacks = [what for what in asked if not self.happened[what]]
+        assert not lacks, f"a trial without {lacks}"
+
+    def _turn_back(self, operator: Operator) -> None:
+        if self.fleet.setting.stage is Stage.SOURCE_ONLY:
+            operator.start()
+        if self.fleet.setting.moved:
+            operator.dial(0.0)
+        else:
+            operator.back()
+
+    def _reach(self, member: SimulatedMember, stage: Stage) -> None:
+        operator = Operator(self.fleet, member)
+        if self.plan.operations and stage is Stage.TARGET_ONLY:  # nothing leads back from there
+            operator.reach(Stage.DUAL_READ, 50.0)
+            operator.dial(0.0)
+        operator.reach(stage, self.choices.pick(self.plan.dials))
 
     # -- the fleet ----------------------------------------------------------------------------
 
     def _join(self, clients: int | None = None) -> SimulatedMember:
         self._born += 1
-        member = self.fleet.member(f"{'p' if clients is None else 'op'}{self._born}")
+        member = self.fleet.member(f"{'op' if clients == 0 else 'p'}{self._born}")
         self.load.start(member, self.plan.threads if clients is None else clients)
         return member
 
@@ -130,6 +161,12 @@ class Trial:
     def _rough(self) -> None:
         self.fleet.network.faults = self.plan.faults
         self._chaos = True
+        if self.plan.operations:
+            self.fleet.watch.stepped = self._stepped
+            for what in (self._crash, self._hold):
+                share = self.choices.of(what.__name__).below(_FINE) / _FINE
+                if share:
+                    self.fleet.scheduler.later((0.05 + 0.55 * share) * self.plan.seconds, what)
         for rate, what in (
             (self.plan.crash, self._crash),
             (self.plan.pause, self._pause),
@@ -147,18 +184,32 @@ class Trial:
                 what()
                 self._repeat(rate, what)
 
-        self.fleet.scheduler.later(self.choices.between(0, 200 / rate), happen)
+        share = self.choices.of(what.__name__).below(_FINE) / _FINE
+        if share:
+            self.fleet.scheduler.later((1 - share) * 200 / rate, happen)
+
+    def _stepped(self, setting: Setting) -> None:
+        """What is sent while a freeze begins may be late: then it comes after the home moved."""
+        if self._chaos and setting.frozen is not None and self.choices.of("holds").below(2):
+            self._hold()
+
+    def _hold(self) -> None:
+        """The next write of anybody is late."""
+        self.fleet.network.hold_next += 1
 
     def _crash(self) -> None:
         members = self.fleet.alive()
         if not members:
             return
-        member = self.choices.pick(members)
+        choices = self.choices.of("crashes")
+        member = choices.pick(members)
         self.fleet.crash(member)
-        operates = self._operator is not None and member is self._operator[0]
-        back = self.choices.between(0.1, 5.0)
+        self._note("crash")
+        operates = self._operators.pop(member, None) is not None
+        back = choices.between(0.1, 5.0)
 
         def again() -> None:
+            self._note("restart")
             if not operates:
                 self._join()
             elif self._chaos:
@@ -167,19 +218,23 @@ class Trial:
         self.fleet.scheduler.later(back, again)
 
     def _pause(self) -> None:
+        choices = self.choices.of("pauses")
         for member in self.fleet.alive():
-            if self.choices.below(len(self.fleet.members)) == 0:
-                seconds = self.choices.between(0.2, self.plan.pause_seconds)
+            if choices.below(len(self.fleet.members)) == 1:
+                seconds = choices.between(0.2, self.plan.pause_seconds)
                 self.fleet.scheduler.pause(member.process, seconds)
+                self._note("pause")
 
     def _outage(self) -> None:
         down = self.fleet.network.down
-        side = TARGET if self.choices.below(3) else SOURCE
+        choices = self.choices.of("outages")
+        side = SOURCE if choices.below(3) == 2 else TARGET
         driver = id(self.fleet.drivers[side])
         self.fleet.scheduler.note(f"the {side} is down")
         down.add(driver)
+        self._note(f"outage of the {side}")
         self.fleet.scheduler.later(
-            self.choices.between(0.2, self.plan.outage_seconds), down.discard, driver
+            choices.between(0.2, self.plan.outage_seconds), down.discard, driver
         )
 
     def _calm(self) -> None:
@@ -193,62 +248,95 @@ class Trial:
     def _operate(self, operator: SimulatedMember) -> None:
         task = self.fleet.spawn(operator, self._moves(operator), "operator", vital=True)
         self.load.clients.append(task)
-        self._operator = (operator, task)
+        self._operators[operator] = task
+        if len(self._operators) > 1:
+            self._note("several operators")
 
     async def _moves(self, operator: SimulatedMember) -> None:
         coordinator = Coordinator(operator.group, patience=self.plan.patience)
+        choices = self.choices.of(f"{operator.name}.moves")
         while self._chaos:
             try:
-                await self._move(operator, coordinator)
+                await self._move(operator, coordinator, choices)
             except PolystoreError as error:
-                self.fleet.scheduler.note(f"operator: {type(error).__name__}: {error}")
-            await Sleep(self.choices.between(0.0, 1.0))
+                text = f"operator: {type(error).__name__}: {error}"
+                self.fleet.scheduler.note(text, process=operator.name)
+            await Sleep(choices.between(1.0, 0.0))
 
-    async def _move(self, operator: SimulatedMember, coordinator: Coordinator) -> None:
+    async def _move(
+        self, operator: SimulatedMember, coordinator: Coordinator, choices: Choices
+    ) -> None:
         setting = await operator.group.ledger.setting()
-        stage, below = setting.stage, self.choices.below
+        stage, below = setting.stage, choices.below
+        onward = self.plan.onward if self._has_been_back() else 2
         self.did.append(f"{stage.value}:{setting.moved}")
         match stage:
             case Stage.SOURCE_ONLY:
                 await coordinator.preflight(REQUEST, Scan(operator.group, page=3, parallel=2))
                 await coordinator.start(REQUEST)
-            case Stage.DUAL_WRITE if below(5):
-                if not self._careless():
-                    await Copier(operator.group, page=3, parallel=2).run()
+            case Stage.DUAL_WRITE if below(onward):
+                if not self._careless(choices):
+                    if below(3) == 2:
+                        beside = choices.pick(self.fleet.alive())
+                        self.fleet.spawn(beside, self._copy(beside), "copier")
+                    await self._copy(operator)
                 await coordinator.advance(REQUEST)
             case Stage.DUAL_READ:
-                await self._turn(operator, coordinator, setting.moved)
+                await self._turn(operator, coordinator, choices, setting.moved)
             case Stage.TARGET_ONLY | Stage.CLEAN | Stage.DETACHED:
                 if stage is not self.plan.furthest and stage is not Stage.DETACHED:
                     await coordinator.advance(REQUEST)
-            case _ if below(5):
+            case _ if below(onward):
                 await coordinator.advance(REQUEST)
             case _:
                 await coordinator.back(REQUEST)
 
-    async def _turn(self, operator: SimulatedMember, coordinator: Coordinator, moved: int) -> None:
-        below = self.choices.below
+    async def _copy(self, member: SimulatedMember) -> None:
+        await self._alone("copiers", Copier(member.group, page=3, parallel=2).run())
+
+    async def _turn(
+        self, operator: SimulatedMember, coordinator: Coordinator, choices: Choices, moved: int
+    ) -> None:
+        below = choices.below
         if below(3) == 0:
-            await self._verify(operator)
-        if moved == 0 and below(4) == 0:
+            await self._verify(operator, choices)
+        if moved == 0 and below(4 if self._has_been_back() else 2) == 0:
             await coordinator.back(REQUEST)
-        elif moved == BUCKETS and below(4) == 0 and self.plan.furthest is not Stage.DUAL_READ:
-            await self._verify(operator)
+        elif moved == BUCKETS and below(4) == 0 and self._may_leave():
+            await self._verify(operator, choices)
             await coordinator.advance(REQUEST)
         else:
             if moved == 0:
-                await self._verify(operator)
-            await coordinator.dial(self.choices.pick((0, 10, 50, 100, 100)), REQUEST)
+                await self._verify(operator, choices)
+            await coordinator.dial(choices.pick((0, 10, 50, 100, 100)), REQUEST)
 
-    def _careless(self) -> bool:
-        return self.choices.chance(self.plan.careless)
+    def _may_leave(self) -> bool:
+        """Whether an operator may go where nothing leads back from."""
+        return self._has_been_back() and self.plan.furthest is not Stage.DUAL_READ
 
-    async def _verify(self, operator: SimulatedMember) -> None:
-        if self._careless():
+    def _has_been_back(self) -> bool:
+        """Whether there was a way back, or the plan asks for none."""
+        return not self.plan.operations or self.fleet.watch.happened[WAY_BACK] > 0
+
+    def _careless(self, choices: Choices) -> bool:
+        return choices.chance(self.plan.careless)
+
+    async def _verify(self, operator: SimulatedMember, choices: Choices) -> None:
+        if self._careless(choices):
             return
         verifier = Verifier(operator.session, Fleet(operator.group))
-        for found in (await verifier.run()).values():
+        for found in (await self._alone("verifiers", verifier.run())).values():
             _no_alarm(found)
+
+    async def _alone(self, what: str, work: Awaitable[T]) -> T:
+        """Await something, and note where it was not alone."""
+        self._busy[what] += 1
+        if self._busy[what] > 1:
+            self._note(f"several {what}")
+        try:
+            return await work
+        finally:
+            self._busy[what] -= 1
 
 
 def _no_alarm(found: Verified) -> None:

@@ -6,7 +6,8 @@ control store at that moment. A violation is raised at once, with the time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -18,12 +19,15 @@ from polystore.driver import (
     Written,
 )
 from polystore.migration.ledger import CONTROL, SLOTS
-from polystore.migration.member import PREFIX, RECOVERED
-from polystore.migration.stages import SOURCE, TARGET, Setting, Stage, bucket_of
+from polystore.migration.member import CLOSED, PREFIX, RECOVERED
+from polystore.migration.stages import SOURCE, STAMP_RUN, TARGET, Setting, Stage, bucket_of
 from polystore.testing.simulator.faults import Sent
 from polystore.values import Fields, Key, same
 
 Name = tuple[str, Key]
+
+WAY_BACK = "way back"
+"""To the stage before, or of the dial towards the source."""
 
 
 class Violation(AssertionError):
@@ -32,11 +36,12 @@ class Violation(AssertionError):
 
 @attrs.define
 class State:
-    """One state of a record: its stamp, its fields (``None``: a tombstone), when it expires."""
+    """One state of a record: its stamp, its fields (``None``: a tombstone), expiry, write id."""
 
     stamp: int | None
     fields: Fields | None
     expires: int | None = None
+    write_id: str | None = None
 
 
 @attrs.define
@@ -48,9 +53,14 @@ class Watch:
         drivers: names of the sides, by identity of their drivers.
         setting: as it is in the control store now.
         members: member records that are there now.
+        joining: those that have joined with an old look at control and not looked again yet.
         homes: states that the homes of each key had, in order.
         sides: the present state of each key on each side.
+        alive: whether the process of an incarnation runs.
+        stepped: told of each new epoch.
+        noted: told in words what changed in the control store, and of which incarnation.
         commits: how many home commits there were.
+        happened: how often something came to pass that matters: stages, dial, deaths.
         ignored: rules that are not checked here, so that what follows from their breach shows.
     """
 
@@ -58,9 +68,14 @@ class Watch:
     drivers: dict[int, str]
     setting: Setting = attrs.field(factory=Setting)
     members: dict[str, Fields] = attrs.field(factory=dict)
+    joining: set[str] = attrs.field(factory=set)
     homes: dict[Name, list[State]] = attrs.field(factory=dict)
     sides: dict[tuple[str, Name], State] = attrs.field(factory=dict)
+    alive: Callable[[str], bool] = bool
+    stepped: Callable[[Setting], object] = bool
+    noted: Callable[[str, str], object] = max
     commits: int = 0
+    happened: Counter[str] = attrs.field(factory=Counter)
     ignored: frozenset[str] = frozenset()
 
     def applied(self, sent: Sent, arguments: Any, reply: Any) -> None:
@@ -99,7 +114,24 @@ class Watch:
             if write.fields is None:
                 self.members.pop(item, None)
             else:
+                self._judge_member(item, write.fields)
                 self.members[item] = write.fields
+
+    def _judge_member(self, item: str, fields: Fields) -> None:
+        before = self.members.get(item)
+        incarnation = item.removeprefix(PREFIX)
+        assert isinstance(fields["acked"], int)
+        if fields["acked"] >= self.setting.epoch:
+            self.joining.discard(item)
+        elif before is None:  # its look at control was old; it looks again before it serves
+            self.joining.add(item)
+        if before is None or before["acked"] != fields["acked"]:
+            self.noted(f"works under epoch {fields['acked']}", incarnation)
+        if before is not None and before["state"] != fields["state"]:
+            self.noted(f"is {fields['state']}", incarnation)
+            self.happened["recovered" if fields["state"] == RECOVERED else "shut out"] += 1
+            if fields["state"] == CLOSED and self.alive(incarnation):
+                self.happened["shut out alive"] += 1
 
     def _stepped(self, new: Setting) -> None:
         """Whether the epoch may grow (EPO-1, EPO-2, EPO-3)."""
@@ -107,11 +139,17 @@ class Watch:
         if new.epoch == old.epoch:
             return
         self._check(new.epoch == old.epoch + 1, f"EPO-1: epoch {old.epoch} → {new.epoch}")
+        frozen = "" if new.frozen is None else f", {new.frozen} frozen"
+        self.noted(f"epoch {new.epoch}: {new.stage.value}, {new.moved} moved{frozen}", "")
+        for what in _ways(old, new):
+            self.happened[what] += 1
+        self.stepped(new)
         gave_up = old.frozen is not None and new.frozen is None and new.moved == old.moved
         for item, fields in self.members.items():
             acked = fields["acked"]
             assert isinstance(acked, int)
-            late = fields["state"] != RECOVERED and acked < old.epoch
+            serves = fields["state"] != RECOVERED and item not in self.joining
+            late = serves and acked < old.epoch
             self._check(
                 not late or gave_up,
                 f"EPO-2: epoch {new.epoch} began while {item} was still at {acked}",
@@ -144,7 +182,9 @@ class Watch:
     def _data(self, side: str, write: Write, *, in_slot: bool) -> None:
         name = (write.collection.name, write.key)
         before = self.sides.get((side, name))
-        state = State(write.stamp, write.fields, write.expires)
+        state = State(write.stamp, write.fields, write.expires, write.write_id)
+        if before is not None and write.write_id is not None and state == before:
+            return  # a repetition that found itself there
         if in_slot:
             self._home_commit(side, name, state)
         elif write.stamp is None:
@@ -162,8 +202,11 @@ class Watch:
             side == self._home(name[1]),
             f"P8: {name} was committed on the {side}, its home is the {self._home(name[1])}",
         )
-        assert state.stamp is not None
         history = self.homes.setdefault(name, [])
+        if state.stamp is None:
+            history.append(state)
+            self._check(state.fields is not None, f"STG-5: {name} went without a tombstone")
+            return
         last = history[-1].stamp if history else None
         plain_too = self.setting.stage is Stage.CLEAN  # and nobody compares stamps any more
         self._check(
@@ -178,6 +221,8 @@ class Watch:
         restamped = before is not None and _equal(before, write)
         if stage is Stage.CLEAN and (swept or restamped):
             return
+        if stage is Stage.SOURCE_ONLY and self._given_up(side, swept, before, write):
+            return
         late = stage is Stage.PREPARE and self.all_acked()
         self._check(
             (stage.plain or stage is Stage.PREPARE) and not late,
@@ -185,6 +230,12 @@ class Watch:
         )
         self._check(side == self._home(name[1]), f"P8: a plain write of {name} on the {side}")
         self.homes.setdefault(name, []).append(State(None, write.fields, write.expires))
+
+    def _given_up(self, side: str, swept: bool, before: State | None, write: Write) -> bool:
+        """Whether this removes what an ended run has left, on either side."""
+        if before is None or before.stamp is None or write.fields is not None:
+            return False
+        return before.stamp < self.setting.floor() + (1 << STAMP_RUN) and (swept or side == TARGET)
 
     def _mirror_write(self, side: str, name: Name, before: State | None, state: State) -> None:
         stamp = state.stamp
@@ -214,6 +265,23 @@ class Watch:
     def _check(self, holds: bool, text: str) -> None:
         if not holds and text.partition(":")[0] not in self.ignored:
             raise Violation(text)
+
+
+def _ways(old: Setting, new: Setting) -> Iterable[str]:
+    """What changed from one epoch to the next, in words."""
+    if old.stage is not new.stage:
+        yield f"{old.stage.value} → {new.stage.value}"
+        order = list(Stage)
+        if order.index(new.stage) < order.index(old.stage):
+            yield WAY_BACK
+    elif new.moved != old.moved:
+        yield "dial up" if new.moved > old.moved else "dial down"
+        if new.moved < old.moved:
+            yield WAY_BACK
+    elif old.frozen is not None and new.frozen is None:
+        yield "freeze given up"
+    elif new.frozen is not None:
+        yield "freeze"
 
 
 def _done(first: Any, reply: Any) -> Iterable[Write]:

@@ -1,0 +1,60 @@
+"""What a driver claims, by the names that tests ask for, and the bench that it is tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from polystore.capabilities import Capabilities, Scope
+from polystore.schema import Collection
+from polystore.testing.harness import Harness, harness_of
+
+CLAIMS: Mapping[str, Callable[[Capabilities], bool]] = {
+    "transactions over the store": lambda c: c.transactions.scope is Scope.STORE,
+}
+"""What a mark ``claims`` may name."""
+
+PROBE = Collection("probe", ["p", "s:int"], indexes={"by_state": ["state"]})
+"""The collection whose capabilities decide; it is never made."""
+
+
+@attrs.define
+class Bench:
+    """One harness, asked once whether its database is there, and what its driver claims.
+
+    Attributes:
+        harness: what the tests use.
+        unavailable: why the database cannot be reached, or ``None``.
+    """
+
+    harness: Harness
+    unavailable: str | None
+    _claimed: Capabilities | None = attrs.field(default=None, init=False)
+
+    @classmethod
+    def of(cls, named: str) -> Bench:
+        """The bench of ``driver`` or ``driver?options``. Raises as :func:`harness_of` does."""
+        harness = harness_of(named)
+        return cls(harness, harness.available())
+
+    def claimed(self) -> Capabilities:
+        """What the driver promises for the probe; its database must be available."""
+        if self._claimed is None:
+            driver = self.harness.open()
+            try:
+                self._claimed = driver.capabilities(self.harness.placed(PROBE))
+            finally:
+                driver.close()
+        return self._claimed
+
+
+def unclaimed(bench: Bench, names: Sequence[str]) -> str | None:
+    """Why a test that needs these claims does not apply; ``None`` where it does.
+
+    A database that is not there fails the test itself, with its reason.
+    """
+    if bench.unavailable is not None:
+        return None
+    lacking = [name for name in names if not CLAIMS[name](bench.claimed())]
+    return f"not claimed: {', '.join(lacking)}" if lacking else None

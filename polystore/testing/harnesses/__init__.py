@@ -1,0 +1,1 @@
+"""The harnesses of the built-in drivers."""

@@ -1,0 +1,174 @@
+"""The pytest plugin of the conformance suite: its options, and what is left out and why.
+
+It comes with the distribution, so that ``pytest --pyargs polystore.testing.suite`` needs no file.
+Every pytest session of an environment loads it: it imports nothing that is large.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from polystore.testing.claims import Bench
+
+DRIVERS = "polystore_drivers"
+ALLOW_UNAVAILABLE = "polystore_allow_unavailable"
+PROFILE = "polystore_profile"
+PROFILES = ("smoke", "default")
+RULE = "polystore_rule"
+REPORT = "polystore_report"
+STORED = "about_what_is_stored"
+"""Marks tests of what no option of a URL has a part in."""
+NOT_APPLICABLE = pytest.StashKey[dict[str, str]]()
+BENCHES = pytest.StashKey["dict[str, Bench]"]()
+
+pytest.register_assert_rewrite("polystore.testing.suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options that say what to test."""
+    group = parser.getgroup("polystore", "conformance of polystore drivers")
+    group.addoption(
+        "--polystore",
+        dest=DRIVERS,
+        metavar="DRIVER,…",
+        default="",
+        help="drivers to test, separated by commas; options of the URL follow a ?",
+    )
+    group.addoption(
+        "--allow-unavailable",
+        dest=ALLOW_UNAVAILABLE,
+        action="store_true",
+        help="skip a driver whose database cannot be reached, instead of failing",
+    )
+    group.addoption(
+        "--polystore-profile",
+        dest=PROFILE,
+        choices=PROFILES,
+        default=None,
+        help="how many examples: smoke in seconds, default in minutes",
+    )
+    group.addoption(
+        "--polystore-rule",
+        dest=RULE,
+        metavar="ID",
+        default=None,
+        help="only tests of this rule of spec/",
+    )
+    group.addoption(
+        "--polystore-report",
+        dest=REPORT,
+        metavar="PATH",
+        default=None,
+        help="write what was found to PATH.json, and as a page to PATH.md",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The suite's marks."""
+    config.addinivalue_line("markers", "rule(*ids): the rules of spec/ that this test checks")
+    config.addinivalue_line(
+        "markers", f"{STORED}: a variant of a driver that is tested too is spared this"
+    )
+    config.addinivalue_line("markers", "claims(*names): runs where a driver claims all of these")
+    if config.getoption(REPORT) and not hasattr(config, "workerinput"):
+        from polystore.testing.report import Report
+
+        report = Report(Path(config.getoption(REPORT)), config.getoption(PROFILE) or "default")
+        config.pluginmanager.register(report, REPORT)
+
+
+def drivers_of(config: pytest.Config) -> list[str]:
+    """What ``--polystore`` names, in its order."""
+    given: str = config.getoption(DRIVERS)
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what was not asked for, what a variant need not show, and what does not apply."""
+    for item in items:
+        if (named := _driver_of(item)) is not None:
+            item.user_properties.append(("polystore", (named, sorted(rules_of(item)))))
+    reasons = {item: reason for item in items if (reason := _left_out(config, item)) is not None}
+    if reasons:
+        config.hook.pytest_deselected(items=list(reasons))
+        items[:] = [item for item in items if item not in reasons]
+        told = config.stash.setdefault(NOT_APPLICABLE, {})
+        told |= {item.nodeid: reason for item, reason in reasons.items() if reason}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a worker of xdist could not leave out at collection is skipped, with its reason."""
+    tested = _driver_of(item) if hasattr(item.config, "workerinput") else None
+    if tested is not None and (reason := _unclaimed(item, tested)) is not None:
+        pytest.skip(reason)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the report that was asked for."""
+    report, stash = session.config.pluginmanager.get_plugin(REPORT), session.config.stash
+    if report is not None:
+        report.write(stash.get(BENCHES, {}), stash.get(NOT_APPLICABLE, {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which tests did not apply, and why."""
+    told = terminalreporter.config.stash.get(NOT_APPLICABLE, {})
+    if told:
+        terminalreporter.section("does not apply")
+        for reason in sorted(set(told.values())):
+            nodeids = sorted(nodeid for nodeid, why in told.items() if why == reason)
+            more = f" and {len(nodeids) - 1} more" * (len(nodeids) > 1)
+            terminalreporter.line(f"{reason}: {nodeids[0]}{more}")
+
+
+def rules_of(item: pytest.Item) -> set[str]:
+    """The rules that a test checks."""
+    return {rule for mark in item.iter_markers("rule") for rule in mark.args}
+
+
+def _driver_of(item: pytest.Item) -> str | None:
+    """The driver that a test runs on, as ``--polystore`` names it."""
+    call = getattr(item, "callspec", None)
+    return call.params.get("harness") if call else None
+
+
+def _left_out(config: pytest.Config, item: pytest.Item) -> str | None:
+    """Why a test is left out; an empty text where nobody asked for it; ``None`` if it is not."""
+    rule = config.getoption(RULE)
+    if rule and rule not in rules_of(item):
+        return ""
+    tested = _driver_of(item)
+    if tested is None:
+        return None
+    names, base = drivers_of(config), tested.partition("?")[0]
+    if base != tested and base in names and item.get_closest_marker(STORED) is not None:
+        return f"{base} shows it"
+    # A worker of xdist asks when the test is due: all must collect the same, with no engine yet.
+    if config.getoption("collectonly") or hasattr(config, "workerinput"):
+        return None
+    return _unclaimed(item, tested)
+
+
+def _unclaimed(item: pytest.Item, tested: str) -> str | None:
+    """Why a driver's claims leave a test out; ``None`` where they do not."""
+    claims = [name for mark in item.iter_markers("claims") for name in mark.args]
+    if not claims:
+        return None
+    from polystore.testing.claims import unclaimed  # loads what a session of others does not need
+
+    return unclaimed(bench_of(item.config, tested), claims)
+
+
+def bench_of(config: pytest.Config, named: str) -> Bench:
+    """The bench of a driver that ``--polystore`` names; one a session."""
+    from polystore.testing.claims import Bench
+
+    benches = config.stash.setdefault(BENCHES, {})
+    if named not in benches:
+        benches[named] = Bench.of(named)
+    return benches[named]

@@ -1,0 +1,137 @@
+"""What a run of the conformance suite found: an object for programs, and a page for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from polystore.capabilities.wire import to_json
+from polystore.testing.claims import Bench
+
+FOUND = ("passed", "failed", "skipped")
+
+
+@attrs.define
+class Case:
+    """One test: the rules it checks, what came of it, and the first line of what a failure says."""
+
+    driver: str
+    rules: tuple[str, ...]
+    outcome: str = "passed"
+    says: str = ""
+    seconds: float = 0.0
+
+
+@attrs.define
+class Report:
+    """A plugin that listens to a session.
+
+    Args:
+        path: where to write: ``path`` with the suffix .json, and with .md.
+        profile: how many examples.
+    """
+
+    path: Path
+    profile: str
+    cases: dict[str, Case] = attrs.field(factory=dict)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Preparation, test and clearing up are one case; the worst counts."""
+        told: dict[str, Any] = dict(report.user_properties)
+        if "polystore" not in told:
+            return
+        driver, rules = told["polystore"]
+        case = self.cases.setdefault(report.nodeid, Case(driver, tuple(rules)))
+        case.seconds += report.duration
+        if report.failed or (report.skipped and case.outcome == "passed"):
+            case.outcome = report.outcome
+            case.says = _first_line(report)
+
+    def write(self, benches: Mapping[str, Bench], left_out: Mapping[str, str]) -> None:
+        """Write both files."""
+        found = [
+            self.of(name, bench, {n: why for n, why in left_out.items() if f"[{name}" in n})
+            for name, bench in benches.items()
+        ]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.with_suffix(".json").write_text(json.dumps({"reports": found}, indent=1) + "\n")
+        self.path.with_suffix(".md").write_text("\n".join(map(page, found)))
+
+    def of(self, driver: str, bench: Bench, left_out: Mapping[str, str]) -> dict[str, Any]:
+        """What was found of one driver."""
+        cases = {nodeid: case for nodeid, case in self.cases.items() if case.driver == driver}
+        there = bench.unavailable is None
+        rules = sorted({rule for case in cases.values() for rule in case.rules}, key=_by_number)
+        return {
+            "driver": driver,
+            "suite": _version(),
+            "profile": self.profile,
+            "engine": bench.harness.engine.product if there else None,
+            "real": bench.harness.engine.real if there else None,
+            "unavailable": bench.unavailable,
+            "claims": to_json(bench.claimed()) if there else None,
+            "tests": {kind: _count(cases, kind) for kind in FOUND},
+            "rules": {
+                rule: {
+                    kind: _count({n: c for n, c in cases.items() if rule in c.rules}, kind)
+                    for kind in FOUND
+                }
+                for rule in rules
+            },
+            "failures": {n: c.says for n, c in cases.items() if c.outcome == "failed"},
+            "does_not_apply": dict(left_out),
+            "seconds": round(sum(case.seconds for case in cases.values()), 1),
+        }
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """A report as Markdown."""
+    left_out = found["does_not_apply"]
+    tests, real = found["tests"], "the real one" if found["real"] else "an imitation"
+    apply = f"{len(left_out)} do not apply; {found['seconds']} s"
+    verdict = "fails" if found["failures"] else "conforms" if tests["passed"] else "was not tried"
+    engine = f"{found['engine']} ({real})" if found["engine"] else found["unavailable"]
+    lines = [
+        f"# {found['driver']} {verdict}", "",
+        f"- engine: {engine}",
+        f"- suite: polystore-core {found['suite']}, profile {found['profile']}",
+        "- tests: " + ", ".join([*(f"{n} {kind}" for kind, n in tests.items()), apply]), "",
+    ]  # fmt: skip
+    if found["failures"]:
+        lines += ["## What fails", ""]
+        lines += [f"- `{nodeid}`: {says}" for nodeid, says in found["failures"].items()] + [""]
+    lines += ["## Rules", "", "| rule | passed | failed |", "|---|---|---|"]
+    lines += [f"| {rule} | {n['passed']} | {n['failed']} |" for rule, n in found["rules"].items()]
+    if left_out:
+        lines += ["", "## What does not apply", ""]
+        lines += [f"- `{nodeid}`: {why}" for nodeid, why in left_out.items()]
+    return "\n".join([*lines, ""])
+
+
+def _count(cases: Mapping[str, Case], outcome: str) -> int:
+    return sum(case.outcome == outcome for case in cases.values())
+
+
+def _first_line(report: pytest.TestReport) -> str:
+    """The error itself: pytest's short message where it has one."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else report.longreprtext
+    return (text.strip().splitlines() or [""])[0]
+
+
+def _by_number(rule: str) -> tuple[str, int]:
+    group, _, number = rule.rpartition("-")
+    return group, int(number)
+
+
+def _version() -> str:
+    try:
+        return version("polystore-core")
+    except PackageNotFoundError:
+        return "from its source"

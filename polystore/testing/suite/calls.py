@@ -1,0 +1,187 @@
+"""Calls of a driver in the few words that its tests need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from typing import Any, TypeAlias
+
+import pytest
+
+from polystore.driver import (
+    ANYTHING,
+    Committed,
+    Condition,
+    Consistency,
+    Driver,
+    QueryPage,
+    Refused,
+    Rejected,
+    Segment,
+    Stored,
+    Token,
+    Write,
+    Written,
+)
+from polystore.errors import Contention, DriverError, PolystoreError, Throttled
+from polystore.queries import Position, QueryPlan
+from polystore.schema import Collection
+from polystore.values import Fields, Key
+
+Make: TypeAlias = Callable[..., Collection]
+"""Makes a collection of a key and a declaration, under a name that nothing else has."""
+
+_numbers = count(1)
+
+
+def fresh() -> str:
+    """A text that no other call gave: a write id, or a key part."""
+    return f"n{next(_numbers)}"
+
+
+def whole(collection: Collection, key: Key, fields: Mapping[str, Any]) -> Fields:
+    """A record: its key fields, and these."""
+    return {**dict(zip(collection.key_names, key, strict=True)), **fields}
+
+
+def put(
+    collection: Collection,
+    key: Key,
+    condition: Condition = ANYTHING,
+    *,
+    stamp: int | None = None,
+    expires: int | None = None,
+    **fields: Any,
+) -> Write:
+    """A put of a record, under a write id of its own."""
+    record = whole(collection, key, fields)
+    return Write(collection, key, record, condition, fresh(), stamp, expires)
+
+
+def tombstone(
+    collection: Collection, key: Key, condition: Condition = ANYTHING, *, stamp: int
+) -> Write:
+    """A tombstone, under a write id of its own."""
+    return Write(collection, key, None, condition, fresh(), stamp)
+
+
+def delete(collection: Collection, key: Key, condition: Condition = ANYTHING) -> Write:
+    """A delete that leaves nothing behind."""
+    return Write(collection, key, None, condition)
+
+
+def found(driver: Driver, collection: Collection, key: Key) -> Stored | None:
+    """The record of a key, read strongly."""
+    reply = driver.read(collection, [key], Consistency.STRONG)
+    assert not reply.unprocessed
+    (record,) = reply.records
+    return record
+
+
+def fields_of(driver: Driver, collection: Collection, key: Key) -> Fields | None:
+    """The fields of a record that is there; ``None`` for nothing and for a tombstone."""
+    record = found(driver, collection, key)
+    return None if record is None else record.fields
+
+
+def written(driver: Driver, write: Write) -> Token:
+    """Carry out a write that nothing refuses; its token."""
+    outcome = driver.write(write)
+    assert isinstance(outcome, Written), outcome
+    return outcome.token
+
+
+def refused(driver: Driver, write: Write) -> Refused:
+    """Try a write whose condition is false."""
+    outcome = driver.write(write)
+    assert isinstance(outcome, Refused), outcome
+    return outcome
+
+
+def attempt(driver: Driver, write: Write) -> Written | Refused | None:
+    """One write among others of the same record; ``None`` where the database gave way to them."""
+    try:
+        return driver.write(write)
+    except Exception as error:
+        if not isinstance(driver.translate(error), Contention | Throttled):
+            raise
+        return None
+
+
+def committed(driver: Driver, writes: list[Write], *checks: Any) -> tuple[Token, ...]:
+    """Carry out a commit that nothing refuses; its tokens."""
+    outcome = driver.commit(writes, checks)
+    assert isinstance(outcome, Committed), outcome
+    return outcome.tokens
+
+
+def rejected(driver: Driver, writes: list[Write], *checks: Any) -> Rejected:
+    """Try a commit of which a condition is false."""
+    outcome = driver.commit(writes, checks)
+    assert isinstance(outcome, Rejected), outcome
+    return outcome
+
+
+def fill(driver: Driver, writes: list[Write]) -> None:
+    """Carry out writes that nothing refuses, as many at once as the driver takes."""
+    for start in range(0, len(writes), 25):
+        outcomes = driver.write_many(writes[start : start + 25])
+        assert all(isinstance(outcome, Written) for outcome in outcomes), outcomes
+
+
+def pages(
+    driver: Driver,
+    collection: Collection,
+    plan: QueryPlan,
+    limit: int = 100,
+    after: Position | None = None,
+) -> Iterator[QueryPage]:
+    """The pages of a query, to its end."""
+    while True:
+        page = driver.query(collection, plan, after, limit)
+        assert len(page.records) <= limit
+        yield page
+        if page.next is None:
+            return
+        assert page.next != after, "the query does not go on"
+        after = page.next
+
+
+def answer(
+    driver: Driver,
+    collection: Collection,
+    plan: QueryPlan,
+    limit: int = 100,
+    after: Position | None = None,
+) -> list[Stored]:
+    """All records of a query, in its order."""
+    return [r for page in pages(driver, collection, plan, limit, after) for r in page.records]
+
+
+def scanned(
+    driver: Driver,
+    collection: Collection,
+    segment: Segment | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> list[Stored]:
+    """All records of a segment, by default of the whole collection."""
+    records: list[Stored] = []
+    while True:
+        page = driver.scan(collection, segment or Segment(), cursor, limit)
+        assert len(page.records) <= limit
+        records += page.records
+        if page.cursor is None:
+            return records
+        assert page.cursor != cursor, "the scan does not go on"
+        cursor = page.cursor
+
+
+def error_of(driver: Driver, call: Callable[[], object]) -> PolystoreError:
+    """The error of the tree for what a call raises, which the driver must know."""
+    with pytest.raises(Exception) as caught:  # whatever the database raises
+        call()
+    error = driver.translate(caught.value)
+    assert isinstance(error, PolystoreError)
+    assert not isinstance(error, DriverError), caught.value
+    return error

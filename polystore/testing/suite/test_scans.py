@@ -1,0 +1,148 @@
+"""Scans: everything exactly once while nothing changes, in parts, from where they stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from polystore.driver import Driver, Segment
+from polystore.schema import Collection
+from polystore.testing.harness import Harness
+from polystore.testing.suite.calls import Make, delete, fill, put, scanned, tombstone, written
+from polystore.values import Key
+
+SHAPES = {
+    "str": ["id"],
+    "int": ["id:int"],
+    "bytes-str": ["p:bytes", "s:str"],
+    "str-int-str": ["p", "s:int", "t"],
+}
+COUNTS = (1, 2, 3, 8)
+
+
+def key_at(collection: Collection, i: int) -> Key:
+    """Different keys, some in one partition, some texts prefixes of each other."""
+    text = chr(97 + i % 5) + "\x00" * (i % 3)
+    parts: dict[type, Any] = {str: text, int: i * 7 - 300, bytes: text.encode()}
+    last: dict[type, Any] = {str: f"{i}", int: i * 7 - 300, bytes: b"%d" % i}
+    *leading, end = collection.key
+    return (*(parts[field.type] for field in leading), last[end.type])
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def filled(request: pytest.FixtureRequest, driver: Driver, make: Make) -> Collection:
+    """120 records, every tenth of them a tombstone, and three that were deleted again."""
+    things = make(SHAPES[request.param])
+    keys = [key_at(things, i) for i in range(123)]
+    assert len(set(keys)) == 123
+    fill(driver, [put(things, key, stamp=1, n=i) for i, key in enumerate(keys)])
+    fill(driver, [tombstone(things, key, stamp=2) for key in keys[:120:10]])
+    fill(driver, [delete(things, key) for key in keys[120:]])
+    return things
+
+
+def expected(things: Collection) -> dict[Key, int | None]:
+    return {key_at(things, i): None if i % 10 == 0 else i for i in range(120)}
+
+
+@pytest.mark.rule("DRV-6", "DRV-5", "QRY-5")
+@pytest.mark.parametrize("limit", [1, 7, 1000])
+def test_a_scan_gives_everything_once(driver: Driver, filled: Collection, limit: int) -> None:
+    records = scanned(driver, filled, limit=limit)
+    found = {r.key: r.fields["n"] if r.fields else None for r in records}
+    assert len(records) == len(found)
+    assert found == expected(filled)
+    assert {r.stamp for r in records if r.fields is None} == {2}
+    assert all(r.write_id for r in records)
+
+
+@pytest.mark.rule("DRV-6", "DRV-5")
+@pytest.mark.parametrize("count", COUNTS)
+def test_segments_are_apart_and_together_the_whole(
+    driver: Driver, another: Driver, filled: Collection, count: int
+) -> None:
+    """Each is scanned by another process than the one before."""
+    keys: list[Key] = []
+    for i in range(count):
+        opening = another if i % 2 else driver
+        keys += [r.key for r in scanned(opening, filled, Segment(i, count), limit=9)]
+    assert len(keys) == len(set(keys))
+    assert set(keys) == set(expected(filled))
+
+
+@pytest.mark.rule("DRV-6", "BF-3")
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_scan_goes_on_in_another_process(
+    driver: Driver, harness: Harness, filled: Collection, count: int
+) -> None:
+    """From each cursor the rest is what the first scan gave after it, in any order."""
+    resumed = harness.open()
+    for i in range(count):
+        segment = Segment(i, count)
+        seen: set[Key] = set()
+        everything = {r.key for r in scanned(driver, filled, segment)}
+        cursor = None
+        while True:
+            page = driver.scan(filled, segment, cursor, 17)
+            seen |= {r.key for r in page.records}
+            cursor = page.cursor
+            if cursor is None:
+                break
+            rest = [r.key for r in scanned(resumed, filled, segment, 50, cursor)]
+            assert len(rest) == len(set(rest))
+            assert set(rest) == everything - seen
+        assert seen == everything
+    resumed.close()
+
+
+@pytest.mark.rule("DRV-6")
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_stays_is_found_while_others_come_and_go(
+    driver: Driver, another: Driver, make: Make, count: int
+) -> None:
+    """Every record that is there throughout, changed or not; segments stay what they are."""
+    things = make(["p", "s:int"])
+    fill(driver, [put(things, (f"k{i % 7}", i), n=0) for i in range(80)])
+    staying = {(f"k{i % 7}", i) for i in range(80) if i % 4}
+    found: set[Key] = set()
+    for i in range(count):
+        cursor, page_number = None, 0
+        while True:
+            page = driver.scan(things, Segment(i, count), cursor, 8)
+            found |= {r.key for r in page.records}
+            n = 4 * page_number
+            written(another, delete(things, (f"k{n % 7}", n)))
+            written(another, put(things, (f"new{page_number}", n), n=1))
+            written(another, put(things, (f"k{(n + 1) % 7}", n + 1), n=2, more="x" * 50))
+            cursor, page_number = page.cursor, (page_number + 1) % 20
+            if cursor is None:
+                break
+    assert found >= {key for key in staying if key[1] < 80}
+
+
+@pytest.mark.rule("DRV-6", "DRV-5")
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_scan_of_nothing(driver: Driver, make: Make, count: int) -> None:
+    things = make()
+    for i in range(count):
+        assert scanned(driver, things, Segment(i, count)) == []
+
+
+@pytest.mark.rule("DRV-6")
+def test_a_record_that_came_after_the_segments_is_in_one(driver: Driver, make: Make) -> None:
+    """Who scans an empty collection in segments must not lose what is written later."""
+    things = make()
+    for i in range(3):
+        scanned(driver, things, Segment(i, 3))
+    fill(driver, [put(things, (f"k{i}",)) for i in range(30)])
+    found = [r.key for i in range(3) for r in scanned(driver, things, Segment(i, 3))]
+    assert sorted(found) == sorted((f"k{i}",) for i in range(30))
+
+
+@pytest.mark.rule("DRV-6")
+def test_collections_are_scanned_apart(driver: Driver, make: Make) -> None:
+    one, other = make(), make()
+    fill(driver, [put(one, ("a",)), put(other, ("b",)), put(other, ("a",))])
+    assert [r.key for r in scanned(driver, one)] == [("a",)]
+    assert sorted(r.key for r in scanned(driver, other)) == [("a",), ("b",)]
