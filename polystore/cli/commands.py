@@ -9,11 +9,19 @@ import click
 from polystore.capabilities.wire import to_json
 from polystore.capabilities.words import describe
 from polystore.cli.compare import compare
+from polystore.cli.conformance import conformance
 from polystore.cli.demo.command import demo
+from polystore.cli.history import history
 from polystore.cli.load import policy, rate
 from polystore.cli.migrate import migrate
 from polystore.cli.output import Output, json_option, reported
+from polystore.cli.poison import poison
 from polystore.cli.preflight import preflight
+from polystore.cli.rehearse.command import rehearse
+from polystore.cli.scaffold import new_driver
+from polystore.cli.simulate import simulate
+from polystore.cli.status import status
+from polystore.cli.verify import verify
 from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
 
@@ -99,8 +107,16 @@ def purge(config: Path, names: tuple[str, ...], rate: float | None, *, as_json: 
 
 
 main.add_command(compare)
+main.add_command(conformance)
+main.add_command(new_driver)
 main.add_command(preflight)
+migrate.add_command(status)
+migrate.add_command(history)
 migrate.add_command(rate)
 migrate.add_command(policy)
+migrate.add_command(poison)
+migrate.add_command(verify)
 main.add_command(migrate)
 main.add_command(demo)
+main.add_command(simulate)
+main.add_command(rehearse)

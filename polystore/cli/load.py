@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from polystore.capacity import OVERLOAD
-from polystore.cli.migrate import load_lines, setting_data
 from polystore.cli.options import group_options, who_and_why
 from polystore.cli.output import Output, reported
 from polystore.cli.place import opened
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.cli.status import load_lines, setting_data
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.group import OpenGroup
 from polystore.migration.load import BACKFILL, Load
+from polystore.migration.request import Request
 from polystore.migration.stages import SOURCE, TARGET
 from polystore.runner import SyncRunner
 

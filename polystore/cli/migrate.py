@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import attrs
 import click
 
 from polystore.cli.options import C, group_options, page_option, parallel_option, who_and_why
 from polystore.cli.output import Output, reported
-from polystore.cli.place import joined, opened
+from polystore.cli.place import opened
+from polystore.cli.status import setting_data, stage_picture
+from polystore.cli.steps import dry, dry_option, landing, looks, once, starting
 from polystore.effects import Procedure
-from polystore.errors import IllegalEdge
 from polystore.migration.backfill import PAGE, Copier
-from polystore.migration.coordinator import Coordinator, Request
-from polystore.migration.fleet import Fleet
-from polystore.migration.gates import Gate
-from polystore.migration.load import Load
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.progress import SegmentProgress, Summary
-from polystore.migration.stages import Setting, Stage, next_stage, previous_stage
-from polystore.migration.status import Status, status_of
-from polystore.migration.verify import Verified, Verifier
+from polystore.migration.request import Request
+from polystore.migration.stages import BUCKETS, Setting, Stage, next_stage
 from polystore.runner import SyncRunner
 
 FORTH = [s.value for s in Stage if s not in (Stage.SOURCE_ONLY, Stage.ARMED)]
@@ -42,72 +38,6 @@ def migrate() -> None:
     """Start, steer and watch the migration of a group of collections."""
 
 
-@migrate.command()
-@group_options
-@reported
-def status(config: Path, group: str | None, *, as_json: bool) -> None:
-    """Show where the migration stands: stage, dial, members, copy, next gates."""
-    output = Output(as_json=as_json)
-    with opened(config, group) as ready:
-        now = SyncRunner().run(status_of(ready.group))
-    output.result(now.data(), *status_lines(now))
-
-
-def status_lines(now: Status) -> list[str]:
-    """A status for people."""
-    setting = now.setting
-    lines = [
-        stage_picture(setting),
-        f"group {now.group}: run {setting.run}, epoch {setting.epoch}, dial {setting.dial():g} %",
-    ]
-    lines += [
-        f"  member {member['id']} on {member['where']}: {member['state']}, epoch {member['acked']}"
-        for member in now.members
-    ]
-    lines += [f"  copy of {name}: {summary.text()}" for name, summary in now.copied.items()]
-    lines += [f"  {line}" for line in load_lines(setting.load)]
-    if now.counts:
-        lines.append("  counted: " + ", ".join(f"{k} {v}" for k, v in now.counts.items()))
-    lines += [
-        f"  gate {gate.name}: {'open' if gate.open else 'shut: ' + gate.says}" for gate in now.gates
-    ]
-    return lines
-
-
-def load_lines(load: Load) -> list[str]:
-    """What an operator has set of rates and policies, for people."""
-    return [
-        *(f"limit {name}: {f'{value:g}' if value else 'off'}" for name, value in load.limits),
-        *(f"policy {collection}: {value}" for collection, value in load.overload),
-    ]
-
-
-def stage_picture(setting: Setting) -> str:
-    """The stages in a row, the present one marked; in dual-read with the dial."""
-    names = []
-    for stage in Stage:
-        if stage is Stage.ARMED:
-            continue
-        here = stage is setting.stage or (
-            stage is Stage.SOURCE_ONLY and setting.stage is Stage.ARMED
-        )
-        dial = f" {setting.dial():.0f} %" if here and stage is Stage.DUAL_READ else ""
-        names.append(f"[{stage.value}{dial}]" if here else stage.value)
-    return " → ".join(names)
-
-
-@migrate.command()
-@group_options
-@reported
-def history(config: Path, group: str | None, *, as_json: bool) -> None:
-    """Show who changed what, and why, oldest first."""
-    output = Output(as_json=as_json)
-    with opened(config, group) as ready:
-        events = SyncRunner().run(ready.group.ledger.history())
-    lines = [f"epoch {e['epoch']}: {e['what']} ({e['who']}: {e['why']})" for e in events]
-    output.result({"history": events}, *lines)
-
-
 def _changed(
     config: Path,
     group: str | None,
@@ -124,52 +54,32 @@ def _changed(
     output.result(setting_data(setting), line)
 
 
-async def _once(
-    coordinator: Coordinator,
-    wanted: str | None,
-    lands: Callable[[Stage], Stage],
-    step: Callable[[], Procedure[Setting]],
-) -> Setting:
-    """Take a step; where a stage is wanted, only if the group is not there yet (CLI-4).
-
-    Args:
-        lands: the stage that the step leads to, from the one that the group is in.
-    """
-    setting = await coordinator.finish()
-    here = setting.stage
-    if here.value == wanted:
-        return setting
-    if wanted is not None and lands(here).value != wanted:
-        raise IllegalEdge(f"{here.value} leads to {lands(here).value}, not to {wanted}")
-    return await step()
-
-
-def _landing(stage: Stage) -> Stage:
-    """Where going back leads to: never to a run that has only been started."""
-    previous = previous_stage(stage)
-    return Stage.SOURCE_ONLY if previous is Stage.ARMED else previous
-
-
-def setting_data(setting: Setting) -> dict[str, Any]:
-    """A setting for programs."""
-    return {**setting.to_fields(), "dial": setting.dial()}
-
-
 @migrate.command()
 @group_options
 @_reasons
+@dry_option
 @reported
 def start(
-    config: Path, group: str | None, *, who: str, why: str, override: tuple[str, ...], as_json: bool
+    config: Path,
+    group: str | None,
+    *,
+    who: str,
+    why: str,
+    override: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Begin a run: all members confirm that they are there."""
     request = Request(who, why, override=frozenset(override))
     armed = Stage.ARMED.value
 
     def begun(coordinator: Coordinator) -> Procedure[Setting]:
-        return _once(coordinator, armed, lambda _: Stage.ARMED, lambda: coordinator.start(request))
+        return once(coordinator, armed, lambda _: Stage.ARMED, lambda: coordinator.start(request))
 
-    _changed(config, group, begun, as_json=as_json)
+    if dry_run:
+        dry(config, group, request, looks(armed, starting, request), as_json=as_json)
+    else:
+        _changed(config, group, begun, as_json=as_json)
 
 
 @migrate.command()
@@ -180,7 +90,7 @@ def start(
     "--confirm", default="", metavar="GROUP", help="Its name: for the point of no return."
 )
 @click.option("--sole-access", is_flag=True, help="Nobody reads or writes past the library.")
-@click.option("--dry-run", is_flag=True, help="Only look at the gates.")
+@dry_option
 @reported
 def advance(
     stage: str | None,
@@ -203,29 +113,46 @@ def advance(
     request = Request(who, why, confirm, sole_access, frozenset(override))
 
     def advanced(coordinator: Coordinator) -> Procedure[Setting]:
-        return _once(coordinator, stage, next_stage, lambda: coordinator.advance(request))
+        return once(coordinator, stage, next_stage, lambda: coordinator.advance(request))
 
     if dry_run:
-        _dry(config, group, request, as_json=as_json)
+        dry(config, group, request, looks(stage, next_stage, request), as_json=as_json)
     else:
         _changed(config, group, advanced, as_json=as_json)
 
 
-def _dry(config: Path, group: str | None, request: Request, *, as_json: bool) -> None:
+@migrate.command()
+@group_options
+@who_and_why
+@click.option("--copies", is_flag=True, help="Also delete what it wrote to the target.")
+@click.option("--confirm", default="", metavar="GROUP", help="Its name: where copies are deleted.")
+@reported
+def clean(
+    config: Path,
+    group: str | None,
+    *,
+    who: str,
+    why: str,
+    copies: bool,
+    confirm: str,
+    as_json: bool,
+) -> None:
+    """Remove tombstones and slots that a run has left behind: in clean, or where it was given up.
+
+    After going back to source-only it waits for the quarantine first. With --copies the target is
+    empty again, but for records that polystore did not write: so another run can begin.
+    """
     with opened(config, group) as ready:
-        gates: list[Gate] = SyncRunner().run(Coordinator(ready.group).gates(request))
-    lines = [f"{'open' if gate.open else 'shut'}  {gate.name}: {gate.says}" for gate in gates]
-    output = Output(as_json=as_json)
-    output.result({"gates": [attrs.asdict(gate) for gate in gates]}, *lines)
-    shut = [gate.name for gate in gates if not gate.open and gate.name not in request.override]
-    if shut:
-        output.no(f"shut: {', '.join(shut)}")
+        request = Request(who, why, confirm)
+        found = SyncRunner().run(Coordinator(ready.group).swept(request, copies=copies))
+    Output(as_json=as_json).result(attrs.asdict(found), f"removed: {found.text()}")
 
 
 @migrate.command()
 @click.argument("stage", required=False, type=click.Choice(BACK))
 @group_options
 @_reasons
+@dry_option
 @reported
 def back(
     stage: str | None,
@@ -235,6 +162,7 @@ def back(
     who: str,
     why: str,
     override: tuple[str, ...],
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Go back to the previous stage; nothing is lost.
@@ -244,29 +172,52 @@ def back(
     request = Request(who, why, override=frozenset(override))
 
     def gone_back(coordinator: Coordinator) -> Procedure[Setting]:
-        return _once(coordinator, stage, _landing, lambda: coordinator.back(request))
+        return once(coordinator, stage, landing, lambda: coordinator.back(request))
 
-    _changed(config, group, gone_back, as_json=as_json)
+    if dry_run:
+        dry(config, group, request, looks(stage, landing, request), as_json=as_json)
+    else:
+        _changed(config, group, gone_back, as_json=as_json)
 
 
 @migrate.command()
-@click.argument("percent", type=click.FloatRange(0, 100))
+@click.argument("percent", required=False, type=click.FloatRange(0, 100))
+@click.option(
+    "--buckets",
+    type=click.IntRange(0, BUCKETS),
+    help=f"How many of the {BUCKETS} buckets, instead of PERCENT.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, BUCKETS),
+    help="Most buckets that wait at a time while their home moves; 16 by default.",
+)
 @group_options
 @_reasons
+@dry_option
 @reported
 def dial(
-    percent: float,
+    percent: float | None,
+    buckets: int | None,
+    batch: int | None,
     config: Path,
     group: str | None,
     *,
     who: str,
     why: str,
     override: tuple[str, ...],
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Give PERCENT of the keys their home on the target; up or down."""
+    if (percent is None) == (buckets is None):
+        raise click.UsageError("say either PERCENT or --buckets")
+    goal = 100 * buckets / BUCKETS if buckets is not None else percent or 0.0
     request = Request(who, why, override=frozenset(override))
-    _changed(config, group, lambda c: c.dial(percent, request), as_json=as_json)
+    if dry_run:
+        dry(config, group, request, lambda c: c.gates(request, dial=goal), as_json=as_json)
+    else:
+        _changed(config, group, lambda c: c.dial(goal, request, batch), as_json=as_json)
 
 
 @migrate.command()
@@ -314,53 +265,3 @@ def backfill(
     output.result({"copied": data}, *(f"{name}: {s.text()}" for name, s in found.items()))
     if not all(summary.done for summary in found.values()):
         output.no("the copy is not complete: run it again")
-
-
-@migrate.command()
-@group_options
-@click.option("--repair/--no-repair", default=True, help="Repair what differs.")
-@parallel_option(2, "walked")
-@reported
-def verify(config: Path, group: str | None, *, repair: bool, parallel: int, as_json: bool) -> None:
-    """Compare both sides in full, beside live traffic."""
-    output = Output(as_json=as_json)
-    with (
-        opened(config, group) as ready,
-        output.progress("walked", None) as advance_by,
-        joined(ready) as session,
-    ):
-        verifier = Verifier(
-            session,
-            Fleet(ready.group),
-            repair=repair,
-            parallel=parallel,
-            progress=lambda _collection, _side, count: advance_by(count),
-        )
-        found: dict[str, Verified] = SyncRunner().run(verifier.run())
-    output.result({"verified": verified_data(found)}, *map(verified_line, found.values()))
-    if any(v.open for v in found.values()):
-        output.no("the sides differ: run it again, with --repair")
-
-
-def verified_data(found: dict[str, Verified]) -> dict[str, Any]:
-    """A verification for programs."""
-    return {
-        name: {
-            "walked": v.walked,
-            "equal": v.equal,
-            "suspects": v.suspects,
-            "repaired": v.repaired,
-            "open": v.open,
-            "kinds": v.kinds(),
-            "keys": [list(map(str, d.key)) for d in v.discrepancies[:10]],
-        }
-        for name, v in found.items()
-    }
-
-
-def verified_line(v: Verified) -> str:
-    """A verification of one collection for people."""
-    return (
-        f"{v.collection}: {v.walked['source']} on the source, {v.walked['target']} on the target, "
-        f"{v.suspects} looked at twice, {v.repaired} repaired, {v.open} open"
-    )

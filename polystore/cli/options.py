@@ -47,6 +47,16 @@ def who_and_why(command: C) -> C:
     return command
 
 
+def who_and_maybe_why(command: C) -> C:
+    """The same, for commands that need no reason unless they change something."""
+    for option in (
+        click.option("--who", default=user, help="Who; the user's name by default."),
+        click.option("--why", default="", help="Why; it is kept in the history."),
+    ):
+        command = option(command)
+    return command
+
+
 def parallel_option(default: int, done: str) -> Callable[[C], C]:
     """The option that says how many segments are worked at; ``done`` is what becomes of them."""
     return click.option(

@@ -15,6 +15,9 @@ from polystore.migration.session import Session
 from polystore.plugin.registry import default_registry
 from polystore.runner import SyncRunner
 
+JOIN_SECONDS = 10.0
+"""How long a command waits until it is a member: a few calls of the control store."""
+
 
 @contextmanager
 def opened(config: Path | Config, group: str | None) -> Iterator[Membership]:
@@ -48,7 +51,7 @@ def joined(membership: Membership) -> Iterator[Session]:
     membership.enter()
     try:
         session = membership.session
-        deadline = time.monotonic() + membership.group.config.call_timeout
+        deadline = time.monotonic() + JOIN_SECONDS
         runner.run(session.join())
         while not _is_member(session):  # the background is joining just now
             runner.run(session.wait_joined(deadline))

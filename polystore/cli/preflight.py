@@ -10,14 +10,15 @@ from typing import Any
 import attrs
 import click
 
-from polystore.cli.options import group_options, page_option, parallel_option, user
+from polystore.cli.options import group_options, page_option, parallel_option, who_and_maybe_why
 from polystore.cli.output import Output, reported
 from polystore.cli.place import opened
 from polystore.errors import InvalidRequest
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.preflight.costs import Units
 from polystore.migration.preflight.report import Finding, Looked, Report, report_of
 from polystore.migration.preflight.scan import PAGE, Scan
+from polystore.migration.request import Request
 from polystore.runner import SyncRunner
 
 _BECOMES = {"refuse": "refused", "reorder": "reordered", "translate": "translated"}
@@ -41,8 +42,7 @@ _BECOMES = {"refuse": "refused", "reorder": "reordered", "translate": "translate
 @click.option(
     "--forget-observed", is_flag=True, help="Forget what live writes showed so far; needs --why."
 )
-@click.option("--why", default="", help="Why; it is kept in the history.")
-@click.option("--who", default=user, help="Who; the user's name by default.")
+@who_and_maybe_why
 @reported
 def preflight(
     config: Path,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
+from polystore.cli.crew.phases import table
+from polystore.cli.demo.dataset import CITIES
 from polystore.cli.output import FAILED, Output, json_option, reported
 
 
@@ -24,10 +25,12 @@ def _shares(_context: object, _option: object, text: str) -> tuple[float, ...]:
 @click.command()
 @click.option("--source", default="datastore", show_default=True, help="A driver's name, or a URL.")
 @click.option("--target", default="dynamodb", show_default=True, help="A driver's name, or a URL.")
+@click.option("--cities", default=CITIES, show_default=True, type=click.IntRange(3000, CITIES),
+              help="The largest cities that are moved; fewer are faster.")  # fmt: skip
 @click.option("--processes", default=4, show_default=True, type=click.IntRange(1, 64))
 @click.option(
     "--rate",
-    default=8.0,
+    default=5.0,
     show_default=True,
     help="Operations a second of each process while a stage is being entered; then it hurries.",
 )
@@ -38,6 +41,7 @@ def _shares(_context: object, _option: object, text: str) -> tuple[float, ...]:
 def demo(
     source: str,
     target: str,
+    cities: int,
     processes: int,
     rate: float,
     kills: tuple[float, ...],
@@ -46,7 +50,7 @@ def demo(
 ) -> None:
     """Move a live application from SOURCE to TARGET, and check that nothing was lost.
 
-    Starts real engines, loads 25,000 cities, keeps application processes reading and writing, and
+    Starts real engines, loads real cities, keeps application processes reading and writing, and
     takes them through every stage. Exit code 1 if an acknowledged write is lost, an operation
     failed, or the sides differ.
     """
@@ -54,28 +58,14 @@ def demo(
 
     output = Output(as_json=as_json)
     with tempfile.TemporaryDirectory(prefix="polystore-demo-") as folder:
-        plan = Plan(source, target, processes, rate, kills)
+        plan = Plan(source, target, cities, processes, rate, kills)
         result = Demo(plan, Path(folder), output).run()
     if not as_json:
-        output.console.print(_table(result))
+        title = f"{result['source']} → {result['target']}"
+        output.console.print(table(title, result["stages"]))
     output.result(result, *result["findings"], _verdict(result))
     if result["verdict"] != "clean":
         sys.exit(FAILED)
-
-
-def _table(result: Mapping[str, Any]) -> Table:
-    table = Table(title=f"{result['source']} → {result['target']}")
-    table.add_column("stage", no_wrap=True)
-    columns = {
-        "operations": "ops", "transactions": "tx", "conflicts": "conflicts", "errors": "errors",
-        "p50_ms": "p50 ms", "p99_ms": "p99 ms", "found": "diff", "repaired": "repaired",
-        "seconds": "s",
-    }  # fmt: skip
-    for title in columns.values():
-        table.add_column(title, justify="right")
-    for stage in result["stages"]:
-        table.add_row(stage["stage"], *(str(stage[name]) for name in columns))
-    return table
 
 
 def _verdict(result: Mapping[str, Any]) -> str:

@@ -13,12 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from polystore.cli.demo.journal import Entry, Mark, Place
-from polystore.errors import Conflict, Contention
+from polystore.cli.crew.journal import Entry, Mark, Place
+from polystore.cli.crew.phases import EXPECTED
 from polystore.values import Fields, Key, same
-
-EXPECTED = frozenset({Conflict.code, Contention.code, "already-exists", "not-found"})
-"""Codes that are outcomes, not errors: somebody else was quicker."""
 
 _MOST_TOLD = 10
 

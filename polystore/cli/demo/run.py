@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import signal
-import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from polystore.cli.demo.contents import contents, filled
-from polystore.cli.demo.crew import KINDS, Crew
-from polystore.cli.demo.dataset import Dataset, load
+from polystore.cli.crew.contents import contents, filled
+from polystore.cli.crew.journal import Entry
+from polystore.cli.crew.phases import Phases
+from polystore.cli.crew.places import Place, places
+from polystore.cli.crew.processes import Crew
+from polystore.cli.demo.dataset import CITIES, Dataset, load
 from polystore.cli.demo.declared import GROUP, write_config
-from polystore.cli.demo.journal import Entry
-from polystore.cli.demo.judge import EXPECTED, Findings, judge
-from polystore.cli.demo.places import Place, places
+from polystore.cli.demo.judge import Findings, judge
+from polystore.cli.demo.worker import KINDS
 from polystore.cli.output import Output
 from polystore.cli.place import joined, opened
 from polystore.errors import MigrationError
 from polystore.membership import Membership
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
 from polystore.migration.progress import copy_summary
+from polystore.migration.request import Request
 from polystore.migration.stages import TARGET, Setting
 from polystore.migration.verify import Verified, Verifier
 from polystore.runner import SyncRunner
@@ -42,8 +44,14 @@ OPERATIONS = 520
 OF_EACH_KIND = dict.fromkeys(KINDS, 52)
 """And of each kind: 50, and some that may have ended just before the stage began."""
 
+STAGES = 11
+"""Stages and dial steps of the walk."""
+
 LOOK_SECONDS = 0.8
 """How often the progress of the copy is looked up."""
+
+KILLED_COPY_SECONDS = 10.0
+"""A copy that is to be killed takes at least so long, so that several looks fall into it."""
 
 WAIT_LEASE = 2.0
 """Lease of the demo in seconds: shorter than the default 5, so that a death is noticed sooner."""
@@ -55,6 +63,7 @@ class Plan:
 
     Attributes:
         source, target: names of drivers, or URLs.
+        cities: how many of the largest cities are moved.
         processes: application processes.
         rate: operations a second of each while a stage is being entered; then they hurry.
         kills: shares of the copy, in %, at which the backfill is killed and started again.
@@ -62,21 +71,10 @@ class Plan:
 
     source: str = "datastore"
     target: str = "dynamodb"
+    cities: int = CITIES
     processes: int = 4
-    rate: float = 8.0
+    rate: float = 5.0
     kills: Sequence[float] = ()
-
-
-@attrs.define
-class Phase:
-    """One stage or dial step: its name, and when it began and ended (monotonic seconds)."""
-
-    name: str
-    began: float
-    ended: float = 0.0
-    counts: Counter[str] = attrs.field(factory=Counter)
-    found: int = 0
-    repaired: int = 0
 
 
 class Demo:
@@ -92,7 +90,7 @@ class Demo:
         self.plan = plan
         self.folder = folder
         self.output = output
-        self.phases: list[Phase] = []
+        self.phases = Phases(output, STAGES, OPERATIONS, OF_EACH_KIND)
         self.copies: list[str] = []
         self._runner = SyncRunner()
         self._records = 0
@@ -105,7 +103,7 @@ class Demo:
         """
         began = time.monotonic()
         loader = ThreadPoolExecutor(1)
-        loading = loader.submit(load)  # while the engines start
+        loading = loader.submit(load, self.plan.cities)  # while the engines start
         loader.shutdown(wait=False)
         with places((self.plan.source, self.plan.target), self.folder) as sides:
             data = loading.result()
@@ -146,7 +144,8 @@ class Demo:
     def _moved(
         self, config: Path, member: Membership, data: Dataset
     ) -> tuple[list[Entry], dict[str, dict[Key, Fields]], int]:
-        crew = Crew(config, self.folder, data, self.plan.processes, self.plan.rate)
+        worker = ("polystore.cli.demo.worker", str(config))
+        crew = Crew(worker, self.folder, data, self.plan.processes, self.plan.rate)
         try:
             self._fill(member.group, data)
             crew.go()
@@ -170,11 +169,11 @@ class Demo:
             *enter: Callable[[], object],
             inside: Callable[[], dict[str, Verified] | None] | None = None,
         ) -> None:
-            with self._phase(name, crew) as phase:
+            with self.phases.stage(name, crew) as phase:
                 for step in enter:
                     step()
                 if inside is not None:
-                    verified = crew.working(phase.counts, OF_EACH_KIND, OPERATIONS, inside) or {}
+                    verified = self.phases.beside(phase, crew, inside) or {}
                     phase.found += sum(len(v.discrepancies) for v in verified.values())
                     phase.repaired += sum(v.repaired for v in verified.values())
 
@@ -201,23 +200,6 @@ class Demo:
     def _preflight(self, coordinator: Coordinator, request: Request) -> None:
         self._runner.run(coordinator.preflight(request))
 
-    @contextmanager
-    def _phase(self, name: str, crew: Crew) -> Iterator[Phase]:
-        """One stage: what it takes to get there, and enough operations in it."""
-        crew.check()
-        phase = Phase(name, time.monotonic())
-        self.phases.append(phase)
-        crew.counted()  # what came before is not of this stage
-        yield phase
-        crew.work_until(phase.counts, OF_EACH_KIND, OPERATIONS)
-        phase.ended = time.monotonic()
-        done = len(self.phases)
-        picture = "━" * done + "╸" + "─" * (11 - done)
-        seconds = phase.ended - phase.began
-        self.output.say(
-            f"{picture} {name:<12} {phase.counts.total():>6} operations {seconds:5.1f} s"
-        )
-
     def _backfill(self, config: Path, group: OpenGroup) -> None:
         """Copy in a process of its own; kill it where the plan says, and start it again."""
         total = self._records
@@ -237,6 +219,8 @@ class Demo:
             sys.executable, "-m", "polystore.cli", "migrate", "backfill", "--config", str(config),
             "--json", "--log", str(pages), "--page", "300",
         ]  # fmt: skip
+        if kill_at < self._records:
+            command += ["--rate", str(self._records / KILLED_COPY_SECONDS)]
         seen = self._scanned(group)
         log = self.folder / "backfill.log"
         with log.open("ab") as printed:
@@ -286,7 +270,7 @@ class Demo:
         sides: tuple[Place, Place],
         seconds: float,
     ) -> dict[str, Any]:
-        stages = [_stage(phase, operations) for phase in self.phases]
+        stages = self.phases.rows(operations)
         open_ = sum(s["found"] for s in stages) - sum(s["repaired"] for s in stages)
         repaired = sum(s["repaired"] for s in stages)
         clean = findings.clean and not open_ and not repaired
@@ -309,26 +293,6 @@ class Demo:
             "findings": findings.told(),
             "stages": stages,
         }
-
-
-def _stage(phase: Phase, operations: Sequence[Entry]) -> dict[str, Any]:
-    """One row of the table."""
-    mine = [e for e in operations if e.ended is not None and phase.began <= e.ended < phase.ended]
-    times = sorted(1000 * (e.ended - e.began) for e in mine if e.ended is not None)
-    kinds = Counter(e.kind for e in mine)
-    return {
-        "stage": phase.name,
-        "operations": len(mine),
-        "transactions": kinds["transaction"],
-        "kinds": dict(kinds),
-        "conflicts": sum(e.error in EXPECTED for e in mine),
-        "errors": sum(e.error is not None and e.error not in EXPECTED for e in mine),
-        "p50_ms": round(statistics.median(times), 2) if times else 0.0,
-        "p99_ms": round(times[int(len(times) * 0.99)], 2) if times else 0.0,
-        "found": phase.found,
-        "repaired": phase.repaired,
-        "seconds": round(phase.ended - phase.began, 1),
-    }
 
 
 def _twice(log: Path) -> int:

@@ -2,13 +2,11 @@
 
 It knows nothing of the migration: it opens a store from a configuration file and uses it. Run as
 ``python -m polystore.cli.demo.worker CONFIG FOLDER NAME RATE``; its journal and the signs that it
-is given are files of FOLDER. It also ends when the process that started it has.
+is given are files of FOLDER.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
 import random
 import sys
 import time
@@ -18,11 +16,14 @@ from pathlib import Path
 
 import polystore
 from polystore import AlreadyExists, If, Increment, PolystoreError, Record, Set, Transaction
-from polystore.cli.demo.crew import DATA, SIGNS, journal_of
+from polystore.cli.crew.journal import Journal, Mark, Touch
+from polystore.cli.crew.processes import given, journal_of, work
 from polystore.cli.demo.dataset import SHARED, Dataset
-from polystore.cli.demo.journal import Journal, Mark, Touch
 from polystore.cli.demo.judge import LOADED
 from polystore.values import Fields, Key
+
+KINDS = ("get", "get_many", "query", "put", "insert", "update", "delete", "transaction")
+"""Kinds of operations; each stage sees enough of each."""
 
 OWN = 12
 """Notes that belong to one process alone."""
@@ -297,25 +298,11 @@ def _mark(record: Record | None) -> Mark | None:
 
 
 def main(config: str, folder: str, name: str, rate: str) -> None:
-    """Work from the sign ``go`` to the sign ``stop``.
-
-    At ``rate`` operations a second; as fast as the databases answer where ``hurry`` is there.
-    """
-    go, hurry, stop = (Path(folder) / sign for sign in SIGNS)
-    parent = os.getppid()
-    pause = 1 / float(rate)
-    with (Path(folder) / DATA).open("rb") as file:
-        data: Dataset = pickle.load(file)  # noqa: S301 - written by the demo that started us
+    """Work from the sign ``go`` to the sign ``stop``."""
+    data: Dataset = given(Path(folder))
     journal = journal_of(Path(folder), name)
     with closing(Journal(journal)) as log, polystore.open(config) as store:
-        worker = Worker(store, data, log, name)
-        while not go.exists() and os.getppid() == parent:
-            time.sleep(0.05)
-        due = time.monotonic()
-        while not stop.exists() and os.getppid() == parent:
-            worker.one()
-            due = time.monotonic() if hurry.exists() else max(due, time.monotonic() - 1) + pause
-            time.sleep(max(due - time.monotonic(), 0))
+        work(Path(folder), float(rate), Worker(store, data, log, name).one)
 
 
 if __name__ == "__main__":

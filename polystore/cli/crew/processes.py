@@ -1,31 +1,28 @@
-"""The demo's application processes: started, watched through their journals, stopped."""
+"""Application processes: started, watched through their journals, stopped."""
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from polystore.cli.demo.dataset import Dataset
-from polystore.cli.demo.journal import Entry, Reader, entries
+from polystore.cli.crew.journal import Entry, Reader, entries
 from polystore.errors import MigrationError
 
 T = TypeVar("T")
 
-DATA = "data.pickle"
-"""The data set, as the processes read it."""
+_DATA = "data.pickle"
+"""What the processes are given to work with."""
 
-SIGNS = ("go", "hurry", "stop")
+_SIGNS = ("go", "hurry", "stop")
 """Files by which the processes are told what to do."""
-
-KINDS = ("get", "get_many", "query", "put", "insert", "update", "delete", "transaction")
-"""Kinds of operations; each stage sees enough of each."""
 
 
 def journal_of(folder: Path, name: str) -> Path:
@@ -33,36 +30,59 @@ def journal_of(folder: Path, name: str) -> Path:
     return folder / f"{name}.journal"
 
 
-class Crew:
-    """Application processes, all on one configuration.
+def given(folder: Path) -> Any:
+    """What the crew gave its processes to work with."""
+    with (folder / _DATA).open("rb") as file:
+        return pickle.load(file)  # noqa: S301 - written by the process that started us
+
+
+def work(folder: Path, rate: float, one: Callable[[], None]) -> None:
+    """Carry out operations from the sign ``go`` to the sign ``stop``, or until the crew is dead.
 
     Args:
-        config: the configuration file that they open.
+        rate: operations a second; as fast as the databases answer where ``hurry`` is there.
+        one: carries out the next operation.
+    """
+    go, hurry, stop = (folder / sign for sign in _SIGNS)
+    parent = os.getppid()
+    pause = 1 / rate
+    while not go.exists() and os.getppid() == parent:
+        time.sleep(0.05)
+    due = time.monotonic()
+    while not stop.exists() and os.getppid() == parent:
+        one()
+        due = time.monotonic() if hurry.exists() else max(due, time.monotonic() - 1) + pause
+        time.sleep(max(due - time.monotonic(), 0))
+
+
+class Crew:
+    """Application processes, all of one kind.
+
+    Args:
+        command: the Python module that is one, with its first arguments; it is also told the
+            folder, its name and its rate.
         folder: where their journals, what they print and the signs to them go.
-        data: what is loaded; they get a copy, which is read faster than its package.
+        data: what they work with; they read a copy.
         processes: how many.
         rate: operations a second of each, except where they hurry.
     """
 
     def __init__(
-        self, config: Path, folder: Path, data: Dataset, processes: int, rate: float
+        self, command: Sequence[str], folder: Path, data: object, processes: int, rate: float
     ) -> None:
         self._folder = folder
-        with (folder / DATA).open("wb") as file:
+        with (folder / _DATA).open("wb") as file:
             pickle.dump(data, file)
-        self._go, self._hurry, self._stop = (folder / sign for sign in SIGNS)
+        self._go, self._hurry, self._stop = (folder / sign for sign in _SIGNS)
         self._readers: dict[Path, Reader] = {}
         self._kinds: dict[tuple[Path, int], str] = {}
-        self._processes = [self._started(config, f"p{number}", rate) for number in range(processes)]
+        self._processes = [self._started(command, f"p{n}", rate) for n in range(processes)]
 
-    def _started(self, config: Path, name: str, rate: float) -> subprocess.Popen[bytes]:
+    def _started(self, module: Sequence[str], name: str, rate: float) -> subprocess.Popen[bytes]:
         journal = journal_of(self._folder, name)
         journal.touch()
         self._readers[journal] = Reader(journal)
-        command = [
-            sys.executable, "-m", "polystore.cli.demo.worker",
-            str(config), str(self._folder), name, str(rate),
-        ]  # fmt: skip
+        command = [sys.executable, "-m", *module, str(self._folder), name, str(rate)]
         with (self._folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 

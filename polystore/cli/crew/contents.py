@@ -66,6 +66,16 @@ def contents(driver: Driver, group: OpenGroup) -> tuple[dict[str, dict[Key, Fiel
     return found, leftovers
 
 
+def emptied(side: Side, group: OpenGroup) -> None:
+    """Delete all records of a group's collections on one side, tombstones included."""
+    for collection in group.collections.values():
+        deletes = [
+            Write(collection, stored.key, None) for stored in everything(side.driver, collection)
+        ]
+        for start in range(0, len(deletes), BATCH):
+            _written(side, deletes[start : start + BATCH])
+
+
 def everything(driver: Driver, collection: Collection) -> list[Stored]:
     """All records of a collection on one side, tombstones included."""
     segments = [Segment(index, AT_ONCE) for index in range(AT_ONCE)]

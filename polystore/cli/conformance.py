@@ -1,0 +1,100 @@
+"""``polystore conformance``: the conformance suite, held against a driver."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from polystore.cli.output import Output, json_option, reported
+from polystore.errors import ConfigError
+from polystore.plugin.registry import default_registry
+
+NEEDED = ("pytest", "hypothesis")
+"""What the suite needs and an application does not."""
+
+
+@click.command()
+@click.argument("drivers", nargs=-1, required=True, metavar="DRIVER…")
+@click.option(
+    "--profile",
+    type=click.Choice(["smoke", "default"]),
+    default="default",
+    show_default=True,
+    help="How many examples: smoke takes seconds, default minutes.",
+)
+@click.option(
+    "--allow-unavailable",
+    is_flag=True,
+    help="Leave out a driver whose database cannot be reached, instead of failing.",
+)
+@click.option("-k", "select", metavar="EXPRESSION", help="Only tests with such names.")
+@click.option("--rule", metavar="ID", help="Only tests of this rule of spec/.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Write what was found to PATH.json, and as a page to PATH.md.",
+)
+@click.option("-x", "first", is_flag=True, help="Stop at the first failure.")
+@json_option
+@reported
+def conformance(
+    drivers: tuple[str, ...],
+    *,
+    profile: str,
+    allow_unavailable: bool,
+    select: str | None,
+    rule: str | None,
+    report: Path | None,
+    first: bool,
+    as_json: bool,
+) -> None:
+    """Try what the contract of drivers promises on each DRIVER: its name, options after a "?".
+
+    The driver's harness says where. It is pytest that runs, as with
+    pytest --pyargs polystore.testing.suite --polystore=DRIVER.
+
+    Exit code 1: a promise is broken, or a database cannot be reached.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"the suite needs {' and '.join(missing)}: pip install 'polystore-core[conformance]'"
+        )
+    for name in drivers:
+        default_registry().spec(name.partition("?")[0])  # raises where there is none
+    suite = Path(__file__).parents[1] / "testing" / "suite"
+    arguments = [
+        "-c", str(suite / "conformance.ini"), f"--rootdir={suite}",
+        "-p", "polystore.testing.plugin", "-p", "no:cacheprovider",
+        f"--polystore={','.join(drivers)}",
+        f"--polystore-profile={profile}",
+    ]  # fmt: skip
+    arguments += ["--allow-unavailable"] * allow_unavailable + ["-x"] * first
+    arguments += [] if select is None else ["-k", select]
+    arguments += [] if rule is None else [f"--polystore-rule={rule}"]
+    with TemporaryDirectory(prefix="polystore-conformance-") as folder:
+        path = (report or Path(folder) / "report").absolute()
+        arguments += [f"--polystore-report={path}"] if report or as_json else []
+        code = _run([*arguments, str(suite)], quiet=as_json)
+        if as_json:
+            Output(as_json=True).result(json.loads(path.with_suffix(".json").read_text()))
+    sys.exit(code)
+
+
+def _run(arguments: list[str], *, quiet: bool) -> int:
+    """Run pytest, on standard error where the output is for programs; 0 or 1.
+
+    In a process of its own: what this one has imported would not be rewritten for pytest.
+    """
+    command = [sys.executable, "-m", "pytest", *arguments]
+    env = {**os.environ, "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(command, check=False, env=env, stdout=sys.stderr if quiet else None)
+    return min(done.returncode, 1)

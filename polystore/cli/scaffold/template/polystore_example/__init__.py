@@ -1,0 +1,1 @@
+"""The example driver of polystore. Importing it imports no client library."""
