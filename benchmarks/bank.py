@@ -81,11 +81,11 @@ def total(tx: Transaction, bank: str) -> int:
     return sum(record["amount"] for record in found if record is not None)
 
 
-def work(store: Store, seed: int, stopped: threading.Event) -> Tally:
-    """Transfer and read until told to stop."""
+def work(store: Store, seed: int, stopped: threading.Event, least: int = 0) -> Tally:
+    """Transfer and read until told to stop, and until so many transfers are done."""
     source = random.Random(seed)
     done = Tally()
-    while not stopped.is_set():
+    while done.transfers < least or not stopped.is_set():
         try:
             done += one(store, source)
         except Contention:
@@ -105,16 +105,17 @@ def one(store: Store, source: random.Random) -> Tally:
     return Tally(transfers=1)
 
 
-def bank(where: str, seconds: float = 2.0, workers: int = 4) -> Tally:
+def bank(where: str, seconds: float = 2.0, workers: int = 4, least: int = 0) -> Tally:
     """Prepare a bank, let workers work on it, look at it again.
 
     Args:
         where: URL of a database.
         seconds: how long the workers work.
         workers: how many; threads on memory, else processes.
+        least: transfers that each of them makes, however long that takes.
     """
     with polystore.open(where, [ACCOUNTS]) as store:
-        return _worked(store, where, workers, lambda: time.sleep(seconds))
+        return _worked(store, where, workers, lambda: time.sleep(seconds), least)
 
 
 def moving_bank(source: str, target: str, workers: int = 4) -> Tally:
@@ -151,23 +152,25 @@ quarantine = 4.0
 """A configuration for the move; control is in the source, and waits are as short as may be."""
 
 
-def _worked(store: Store, where: str, workers: int, meanwhile: Callable[[], None]) -> Tally:
+def _worked(
+    store: Store, where: str, workers: int, meanwhile: Callable[[], None], least: int = 0
+) -> Tally:
     store.create()
     prepare(store)
     threads = "memory:" in (where if "://" in where else store.config.groups["bank"].source)
-    with threaded(store, workers) if threads else processed(where, workers) as done:
+    with threaded(store, workers, least) if threads else processed(where, workers, least) as done:
         meanwhile()
     sums = [store.transaction(partial(total, bank=name)) for name in BANKS]
     return sum(done, Tally(wrong=sum(found != EACH * AMOUNT for found in sums)))
 
 
 @contextmanager
-def threaded(store: Store, workers: int) -> Iterator[list[Tally]]:
+def threaded(store: Store, workers: int, least: int) -> Iterator[list[Tally]]:
     """Workers as threads on one store, while the block runs; then their tallies are there."""
     done: list[Tally] = []
     stopped = threading.Event()
     threads = [
-        threading.Thread(target=lambda seed=seed: done.append(work(store, seed, stopped)))
+        threading.Thread(target=lambda seed=seed: done.append(work(store, seed, stopped, least)))
         for seed in range(workers)
     ]
     for thread in threads:
@@ -183,11 +186,11 @@ def threaded(store: Store, workers: int) -> Iterator[list[Tally]]:
 
 
 @contextmanager
-def processed(where: str, workers: int) -> Iterator[list[Tally]]:
+def processed(where: str, workers: int, least: int) -> Iterator[list[Tally]]:
     """Workers as processes with a store each, while the block runs; all begin with the last."""
     done: list[Tally] = []
     with ExitStack() as stack:
-        running = [stack.enter_context(process(where, seed)) for seed in range(workers)]
+        running = [stack.enter_context(process(where, seed, least)) for seed in range(workers)]
         for worker in running:
             assert ends(worker)[1].readline() == "ready\n", "a worker could not start"
         for line in ("go", "stop"):
@@ -199,9 +202,12 @@ def processed(where: str, workers: int) -> Iterator[list[Tally]]:
 
 
 @contextmanager
-def process(where: str, seed: int) -> Iterator[subprocess.Popen[str]]:
+def process(where: str, seed: int, least: int) -> Iterator[subprocess.Popen[str]]:
     """One worker process; it does not outlive the block."""
-    command = [sys.executable, "-m", "benchmarks.bank", where, "--worker", str(seed)]
+    command = [
+        sys.executable, "-m", "benchmarks.bank", where, "--worker", str(seed),
+        "--least", str(least),
+    ]  # fmt: skip
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as worker:
@@ -218,7 +224,7 @@ def ends(worker: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
     return worker.stdin, worker.stdout
 
 
-def be_worker(where: str, seed: int) -> Tally:
+def be_worker(where: str, seed: int, least: int) -> Tally:
     """Open a store, say so, and work from one line of standard input to the next."""
     stopped = threading.Event()
 
@@ -230,7 +236,7 @@ def be_worker(where: str, seed: int) -> Tally:
         print("ready", flush=True)
         sys.stdin.readline()
         threading.Thread(target=listen, daemon=True).start()
-        return work(store, seed, stopped)
+        return work(store, seed, stopped, least)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -240,14 +246,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("target", nargs="?", help="URL of a database to move to meanwhile")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--least", type=int, default=0, help="transfers of each worker")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.worker is not None:
-        done = be_worker(given.where, given.worker)
+        done = be_worker(given.where, given.worker, given.least)
     elif given.target is not None:
         done = moving_bank(given.where, given.target, given.workers)
     else:
-        done = bank(given.where, given.seconds, given.workers)
+        done = bank(given.where, given.seconds, given.workers, given.least)
     print(json.dumps(attrs.asdict(done)), flush=True)
     return int(done.wrong > 0)
 

@@ -18,33 +18,36 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polystore
 import polystore_engines
-from polystore.cli.demo.contents import everything
+from polystore.cli.crew.journal import Entry, Journal, entries
 from polystore.cli.demo.dataset import Dataset, load
 from polystore.cli.demo.declared import GROUP, write_config
-from polystore.cli.demo.journal import Entry, Journal, entries
 from polystore.cli.demo.judge import judge
 from polystore.cli.demo.worker import Worker
 from polystore.cli.place import opened
-from polystore.driver import Driver, Stored, Write
+from polystore.driver import Write
 from polystore.membership import Membership
 from polystore.migration.backfill import Copier
-from polystore.migration.coordinator import Coordinator, Request
-from polystore.migration.stages import SOURCE, TARGET, Setting
+from polystore.migration.coordinator import Coordinator
+from polystore.migration.request import Request
+from polystore.migration.stages import SOURCE, TARGET
 from polystore.runner import SyncRunner
-from polystore.values import Fields, Key, same
+from polystore.testing.kills.sides import at_home, differing
 
 CITIES = 400
 WORKERS = 4
 RATE = 50
 AFTER = (10, 40)
 """A worker dies at one of so many mirror writes."""
+
+UNVERIFIED = frozenset({"verified", "way-back-proven", "nobody-closed"})
+"""Gates that a dial passes here: nothing is compared before the end."""
 
 ROOT = Path(__file__).parents[1]
 
@@ -109,8 +112,8 @@ class _Run:
             self._stop()
         missing = self._runner.run(coordinator.fleet.wait(lambda _: False, within=15.0))
         setting = self._runner.run(group.ledger.setting())
-        different = _different(self._member, setting)
-        found = judge(self._operations(), self._data.records(), _home(self._member, setting))
+        different = len(differing(self._member, setting))
+        found = judge(self._operations(), self._data.records(), at_home(self._member, setting))
         return {
             "kills": self._kills,
             "acknowledged": found.acknowledged,
@@ -136,7 +139,7 @@ class _Run:
         run(Copier(self._member.group).run())
         run(coordinator.advance(request))
         self._kill_until(self._at_least * 3 // 4)
-        request = Request("kills", "a figure", override=frozenset({"verified", "nobody-closed"}))
+        request = Request("kills", "a figure", override=UNVERIFIED)
         for _ in range(10):
             try:
                 run(coordinator.dial(50, request))
@@ -185,45 +188,6 @@ class _Run:
         for path in sorted(self._folder.glob("*.journal")):
             found += entries(path)
         return found
-
-
-def _scan(driver: Driver, member: Membership) -> dict[tuple[str, Key], Stored]:
-    return {
-        (name, stored.key): stored
-        for name, collection in member.group.collections.items()
-        for stored in everything(driver, collection)
-    }
-
-
-def _different(member: Membership, setting: Setting) -> int:
-    """How many keys the two sides do not agree on: fields, tombstones, stamps, write ids."""
-    source, target = (_scan(side.driver, member) for side in member.group.sides.values())
-    return sum(
-        not _equal(source.get(place), target.get(place), setting.floor())
-        for place in source.keys() | target.keys()
-    )
-
-
-def _equal(one: Stored | None, other: Stored | None, floor: int) -> bool:
-    if one is None or other is None:
-        return one is other
-    return (
-        max(one.stamp or 0, floor) == max(other.stamp or 0, floor)
-        and one.write_id == other.write_id
-        and (one.fields is None) == (other.fields is None)
-        and (one.fields is None or same(one.fields, other.fields))
-    )
-
-
-def _home(member: Membership, setting: Setting) -> Mapping[str, Mapping[Key, Fields]]:
-    """All records as their homes hold them, read past polystore."""
-    sides = {name: _scan(side.driver, member) for name, side in member.group.sides.items()}
-    found: dict[str, dict[Key, Fields]] = {name: {} for name in member.group.collections}
-    for side, records in sides.items():
-        for (name, key), stored in records.items():
-            if stored.fields is not None and setting.home(member.group.bucket(key)) == side:
-                found[name][key] = stored.fields
-    return found
 
 
 # -- a worker ---------------------------------------------------------------------------------

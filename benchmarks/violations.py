@@ -18,10 +18,11 @@ from polystore.capabilities import EmptyIndexed, Limit
 from polystore.capabilities.algebra import leaves, within
 from polystore.cli.demo.dataset import COLLECTIONS, load
 from polystore.driver import Unprocessed, Write
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.group import OpenGroup
 from polystore.migration.preflight.findings import Kind
 from polystore.migration.preflight.report import Report
+from polystore.migration.request import Request
 from polystore.migration.stages import SOURCE, TARGET, Setting
 from polystore.values import Fields, Key
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from polystore import Store
 from polystore.migration.backfill import Copier
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
+from polystore.migration.request import Request
 from polystore.migration.stages import Stage
 from polystore.migration.verify import Verifier
 

@@ -14,10 +14,12 @@ from rich.table import Table
 from benchmarks.figures.differences import differences
 from benchmarks.figures.figure import Figure, Measured, measured
 from benchmarks.figures.main_job import main_job
+from benchmarks.figures.protocol import protocol
 
 AREAS: dict[str, Callable[[], list[Figure]]] = {
     "main-job": main_job,
     "differences": differences,
+    "protocol": protocol,
 }
 """The areas, each a list of figures."""
 

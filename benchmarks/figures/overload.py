@@ -17,7 +17,8 @@ from benchmarks.figures.figure import Figure, Outcome
 from polystore import Collection, Config, Declined, Group
 from polystore.capacity import DECLINE, Capacity
 from polystore.driver import Driver
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
+from polystore.migration.request import Request
 
 OFFERED, HELD = 500, 100
 """Writes a second that are asked for, and that the target may be asked for."""

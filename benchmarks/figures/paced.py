@@ -13,7 +13,8 @@ from benchmarks.figures.figure import Figure, Outcome
 from polystore import Collection, Config, Group
 from polystore.driver import Refused, Unprocessed, Write, Written
 from polystore.migration.backfill import Copier
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
+from polystore.migration.request import Request
 
 RATES = (200, 2000)
 SECONDS = 15

@@ -10,7 +10,8 @@ from polystore import Collection, Config, Group
 from polystore.cli.demo.dataset import COLLECTIONS, load
 from polystore.driver import Write
 from polystore.migration.backfill import Copier
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
+from polystore.migration.request import Request
 
 
 def backfill_rate() -> tuple[int, float]:

@@ -10,7 +10,7 @@ from polystore.driver import Driver
 from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
 from polystore.testing import strategies as portable
-from tests.drivers.test_values import SHAPES, comes_back
+from polystore.testing.suite.test_values import SHAPES, comes_back
 
 EXAMPLES = 100
 """Of each of the six shapes of key, on each driver."""
