@@ -99,6 +99,26 @@ def test_a_finding_is_signed_off_with_a_reason(migrate: Polystore, created: Path
     assert [(e["who"], e["why"]) for e in told if REJECTED in e["what"]] == [("ann", "a test")]
 
 
+@pytest.mark.rule("CLI-1", "CLI-2", "BF-6")
+def test_poison_is_listed_and_signed_off(migrate: Polystore, created: Path) -> None:
+    assert "set nothing aside" in migrate("poison").out
+    policy(created, "reject")
+    plant(created, 2)
+    past = ("advance", *WHY, "--sole-access", "--override", "preflight")
+    forward(migrate, ("start", *WHY), past, ("advance", *WHY))
+    assert migrate("backfill").code == 1
+    assert "2 not signed off" in migrate("status").out
+    listed = migrate("poison")
+    assert (listed.code, f"{REJECTED}: 2 records" in listed.out) == (1, True)
+    assert migrate("poison", "--sign-off", REJECTED).code == 2
+    assert migrate("poison", "--sign-off", "cities/other", *WHY).code == 2
+    done = migrate("poison", "--sign-off", REJECTED, *WHY, "--who", "ann")
+    assert (done.code, "signed off by ann: a test" in done.out) == (0, True)
+    (told,) = migrate("poison", "--json").data["poison"]
+    assert {tuple(one["key"]) for one in told["records"]} == {("c1", 0), ("c1", 1)}
+    forward(migrate, ("backfill",), ("advance", *WHY))
+
+
 @pytest.mark.rule("CLI-1")
 def test_nobody_has_looked(migrate: Polystore, created: Path) -> None:
     done = preflight(created, "--no-scan")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from polystore.cli.demo.journal import Journal, Reader, Touch, entries
+from polystore.cli.crew.journal import Journal, Reader, Touch, entries
 
 PLACE = ("notes", ("DE", "own-1"))
 
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from polystore.cli.demo.journal import Journal, Touch
+from polystore.cli.crew.journal import Journal, Touch
 journal = Journal(Path(sys.argv[1]))
 touch = [Touch(("notes", ("DE", "own-1")), None, "m1")]
 journal.done(journal.announce("put", touch))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from polystore.cli.demo.journal import Entry, Mark, Touch
+from polystore.cli.crew.journal import Entry, Mark, Touch
 from polystore.cli.demo.judge import LOADED, Findings, judge
 from polystore.values import Fields, Key
 

@@ -14,13 +14,15 @@ from polystore import Collection
 from polystore.cli.demo.dataset import COLLECTIONS, load
 from polystore.values import Key
 
+CITIES = 4000
+
 SEGMENTS = 4
 """Segments that are copied at once: as many pages may be in flight when the copy is killed."""
 
 
 def nobodys() -> Key:
     """A city that no process writes, and no query of the application asks for."""
-    data = load()
+    data = load(CITIES)
     written = {*list(data.cities)[:400], *(key for pair in data.pairs for key in pair)}
     return next(
         key
@@ -41,7 +43,9 @@ def taken_away(target: str, key: Key) -> None:
 def test_one_record_that_is_gone_at_the_end_is_exit_code_1(tmp_path: Path) -> None:
     target = f"sqlite:///{tmp_path}/new.db"
     command = [sys.executable, "-m", "polystore.cli", "demo", "--json", "--kill-backfill", "30,70"]
+    command += ["--cities", str(CITIES)]
     command += ["--source", f"sqlite:///{tmp_path}/old.db", "--target", target]
+    key = nobodys()  # before it begins: its last stage is short
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as demo:
@@ -49,7 +53,6 @@ def test_one_record_that_is_gone_at_the_end_is_exit_code_1(tmp_path: Path) -> No
             assert demo.stderr is not None
             while " clean " not in demo.stderr.readline():
                 assert demo.poll() is None, "it ended before its last stage"
-            key = nobodys()
             taken_away(target, key)
             printed, _ = demo.communicate(timeout=60)
         finally:

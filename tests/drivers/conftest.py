@@ -31,11 +31,7 @@ QUICK = "dynamodb&wire=lean&bulk=transaction&timeout=60"
 _numbers = count(1)
 
 ABOUT_WHAT_IS_STORED = (
-    "test_values.py",
-    "test_kinds.py",
     "test_limits.py",
-    "test_indexes.py",
-    "test_partitions.py",
     "test_policies.py",
     "test_round_trips.py",
     "test_orders.py",

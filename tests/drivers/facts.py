@@ -11,8 +11,5 @@ Datastore only says that a commit was refused.
 BLIND_TO_ADDITIONS = frozenset({"dynamodb"})
 """Drivers that compare the attributes that were read, and cannot ask whether there are more."""
 
-ONE_TYPE = frozenset({"datastore"})
-"""Drivers whose indexes order values of one type; of several types each has its own order."""
-
 KINDLESS = frozenset({"datastore"})
 """Drivers that need no collection to be made, so that none is ever missing."""

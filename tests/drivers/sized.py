@@ -14,7 +14,7 @@ from polystore.capabilities import Capabilities, Limit
 from polystore.capabilities.algebra import leaves
 from polystore.driver import Driver, Write
 from polystore.schema import Collection
-from tests.drivers.calls import put
+from polystore.testing.suite.calls import put
 
 Padded: TypeAlias = Callable[[Collection, int], Write]
 """A write in which something has so many bytes, or a few more."""

@@ -11,14 +11,11 @@ import pytest
 from polystore.driver import Driver
 from polystore.errors import (
     ConfigError,
-    DriverError,
-    NotFound,
-    PolystoreError,
     Unavailable,
 )
 from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
-from tests.drivers.calls import error_of, put
+from polystore.testing.suite.calls import error_of, put
 from tests.drivers.conftest import Place
 from tests.drivers.test_provisioning import CALLS, Call, raised_by
 
@@ -64,31 +61,6 @@ def test_a_file_that_cannot_be_used(driver: Driver, tmp_path: Path, content: byt
     assert isinstance(error, ConfigError | Unavailable)
     if content is not None:
         assert path.read_bytes() == content
-
-
-@pytest.mark.rule("ERR-3", "DRV-7")
-def test_no_error_holds_the_value_of_a_field(driver: Driver) -> None:
-    """Of a write to a collection that is not there, where that is an error."""
-    things = Collection("never-made", ["id"])
-    try:
-        driver.write(put(things, ("k",), password="hunter2-secret"))
-    except Exception as error:  # noqa: BLE001  # whatever the database raises
-        told = driver.translate(error)
-        assert "hunter2" not in f"{told} {told!r} {told.__dict__}"
-
-
-@pytest.mark.rule("DRV-7", "ERR-1", "ERR-3")
-def test_what_a_driver_does_not_know_is_a_driver_error(driver: Driver) -> None:
-    error = driver.translate(KeyError("hunter2-secret"))
-    assert type(error) is DriverError
-    assert error.driver == driver.name
-    assert "hunter2" not in str(error)
-
-
-@pytest.mark.rule("DRV-7")
-def test_an_error_of_the_tree_stays_what_it_is(driver: Driver) -> None:
-    error: PolystoreError = NotFound("nothing", collection="things")
-    assert driver.translate(error) is error
 
 
 @pytest.mark.rule("DRV-7")

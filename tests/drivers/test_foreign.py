@@ -10,8 +10,7 @@ import pytest
 from polystore.driver import Check, Driver, OlderThan, Stored, Unchanged
 from polystore.queries import Between, QueryPlan
 from polystore.schema import Collection
-from polystore.values import Key, same
-from tests.drivers.calls import (
+from polystore.testing.suite.calls import (
     answer,
     committed,
     delete,
@@ -23,6 +22,7 @@ from tests.drivers.calls import (
     tombstone,
     written,
 )
+from polystore.values import Key, same
 from tests.drivers.facts import BLIND_TO_ADDITIONS
 from tests.drivers.strangers import Stranger
 

@@ -18,8 +18,8 @@ from polystore.errors import InvalidKey, InvalidRequest, LimitExceeded, OutcomeU
 from polystore.route.bound import Bound
 from polystore.runner import SyncRunner
 from polystore.schema import Collection
+from polystore.testing.suite.calls import error_of, found, put
 from polystore.values import Key, same
-from tests.drivers.calls import error_of, found, put
 from tests.drivers.conftest import Make
 from tests.drivers.sized import SIZED, Sized, limit_of
 

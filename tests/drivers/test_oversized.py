@@ -19,8 +19,8 @@ from polystore.route.bound import Bound
 from polystore.runner import SyncRunner
 from polystore.schema import Collection, Index
 from polystore.testing import strategies as portable
+from polystore.testing.suite.calls import found, put, whole, written
 from polystore.values import Fields, Key, same
-from tests.drivers.calls import found, put, whole, written
 from tests.drivers.conftest import Make
 
 BY_STATE = Index("by_state", ("state", "rank"))

@@ -19,11 +19,11 @@ from polystore.errors import ConfigError, InvalidValue
 from polystore.queries import Above, Below, Between, QueryPlan
 from polystore.route.bound import Bound
 from polystore.schema import Collection, Index
+from polystore.testing.suite.calls import answer, fill, found, put, written
+from polystore.testing.suite.neutral import value_order
+from polystore.testing.suite.test_indexes import BY_STATE, BY_THREE, BY_TWO, FAMILIES, Shelf, filled
 from polystore.values import same
-from tests.drivers.calls import answer, fill, found, put, written
 from tests.drivers.conftest import Make
-from tests.drivers.test_indexes import BY_STATE, BY_THREE, BY_TWO, FAMILIES, Shelf, filled
-from tests.unit.driver.neutral import value_order
 
 DRIVERS = ("memory", "sqlite", "dynamodb", "datastore")
 NOON = datetime(2020, 2, 29, 12, tzinfo=UTC)

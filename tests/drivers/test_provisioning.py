@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
 
-from polystore.driver import NOTHING, Check, Consistency, Driver, Segment, Unprocessed
-from polystore.errors import ConfigError, Unavailable
+from polystore.driver import NOTHING, Check, Consistency, Driver, Segment, Unprocessed, Written
+from polystore.errors import ConfigError, OutcomeUnknown, Unavailable
 from polystore.queries import QueryPlan
 from polystore.schema import Collection
-from tests.drivers.calls import answer, error_of, fields_of, fill, found, put, scanned, written
+from polystore.testing.suite.calls import (
+    answer,
+    error_of,
+    fields_of,
+    fill,
+    found,
+    fresh,
+    put,
+    scanned,
+    written,
+)
+from polystore.values import Key
 from tests.drivers.conftest import Make, Place
 from tests.drivers.facts import KINDLESS
 
@@ -164,6 +176,37 @@ def raised_by(driver: Driver, things: Collection, call: Call) -> type[Exception]
     many = outcome if isinstance(outcome, list) else []
     kinds = {type(o.error) if isinstance(o, Unprocessed) else None for o in many}
     return kinds.pop() if len(kinds) == 1 else None
+
+
+@pytest.mark.rule("DRV-11", "DRV-10", "WR-9")
+def test_closing_beneath_running_calls_takes_nothing_acknowledged_away(
+    driver: Driver, place: Place, make: Make
+) -> None:
+    """Three threads write until they are refused; the process lives, and all of theirs is there."""
+    things = make()
+    rounds = 60 if driver.name == "sqlite" else 4
+
+    def write_on(opened: Driver, thread: int) -> list[Key]:
+        done: list[Key] = []
+        while True:
+            key = (f"{len(done)} of {thread} {fresh()}",)
+            try:
+                assert isinstance(opened.write(put(things, key)), Written)
+                opened.read(things, [key], Consistency.STRONG)
+            except Exception as error:  # noqa: BLE001  # whatever the database raises
+                told = opened.translate(error)
+                assert isinstance(told, (Unavailable, OutcomeUnknown)), told
+                return done
+            done.append(key)
+
+    with ThreadPoolExecutor(3) as pool:
+        for number in range(rounds):
+            opened = place.open()
+            threads = [pool.submit(write_on, opened, thread) for thread in range(3)]
+            wait(threads, timeout=number % 10 / 1000)
+            opened.close()
+            done = [key for thread in threads for key in thread.result()]
+            assert [key for key in done if found(driver, things, key) is None] == []
 
 
 @pytest.mark.rule("DRV-11")

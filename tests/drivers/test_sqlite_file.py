@@ -217,12 +217,51 @@ def test_a_database_whose_text_order_differs_is_refused(path: Path, open_file: O
         get(open_file(), 1)
 
 
-@pytest.mark.rule("KEY-1", "VAL-10")
+@pytest.mark.rule("KEY-1", "VAL-10", "DRV-14")
+@pytest.mark.parametrize("limit", [2, 3, 10])
 @pytest.mark.parametrize("key", ["NULL", "'one'", "1.5"])
-def test_a_row_with_a_key_of_another_type_is_told(path: Path, open_file: Open, key: str) -> None:
-    run(path, f"CREATE TABLE things (id INT PRIMARY KEY, a); INSERT INTO things VALUES ({key}, 7)")
-    with pytest.raises(ConfigError, match="has a key of"):
-        open_file().scan(THINGS, Segment(), None, 1)
+def test_a_row_with_a_key_of_another_type_is_told_and_hides_no_other(
+    path: Path, open_file: Open, key: str, limit: int
+) -> None:
+    run(
+        path,
+        "CREATE TABLE things (id INT PRIMARY KEY, a);"
+        f"INSERT INTO things VALUES (1, 7), ({key}, 7), (2, 7), (3, 7)",
+    )
+    driver = open_file()
+    found, errors = set(), set()
+    cursor: str | None = None
+    while True:
+        page = driver.scan(THINGS, Segment(), cursor, limit)
+        found |= {stored.key for stored in page.records}
+        errors |= {(u.key, type(u.error)) for u in page.unreadable}
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert found == {(1,), (2,), (3,)}
+    assert errors == {((key.strip("'").replace("NULL", "None"),), ConfigError)}
+
+
+@pytest.mark.rule("DRV-14")
+def test_a_document_that_is_none_is_told_and_hides_no_other(path: Path, open_file: Open) -> None:
+    driver = open_file()
+    driver.create(THINGS)
+    driver.write_many([Write(THINGS, (n,), {"id": n, "a": [n]}) for n in range(4)])
+    column = _document_column(path)
+    run(path, f"UPDATE things SET {column} = '{{' WHERE id = 2")
+    page = driver.scan(THINGS, Segment(), None, 10)
+    assert {stored.key for stored in page.records} == {(0,), (1,), (3,)}
+    assert [found.key for found in page.unreadable] == [(2,)]
+    with pytest.raises(type(page.unreadable[0].error)):
+        page.whole()
+
+
+def _document_column(path: Path) -> str:
+    """The reserved column that holds what has no column of its own."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(things)")]
+        (row,) = connection.execute("SELECT * FROM things WHERE id = 1")
+    return next(str(n) for n, v in zip(names, row, strict=True) if type(v) is str and v[:1] == "{")
 
 
 @pytest.mark.rule("CON-3", "PLC-3")

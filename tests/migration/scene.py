@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from polystore.driver import OlderThan
+from polystore.driver import OlderThan, Segment, Stored
 from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.member import Incarnation
-from polystore.migration.stages import Setting, Stage
+from polystore.migration.stages import SOURCE, Setting, Stage
 from polystore.testing.history import Operation
 from polystore.testing.simulator import (
     CALM,
@@ -132,6 +132,11 @@ class Scene:
     def no_failures(self) -> None:
         """Nothing that the application asked for has failed (STG-3)."""
         assert [(str(o), repr(e)) for o, e in self.load.failed] == []
+
+    def slots(self, side: str = SOURCE) -> dict[Key, Stored]:
+        """The slots of everybody on one side."""
+        page = self.fleet.drivers[side].scan(SLOTS, Segment(), None, 1_000_000)
+        return {stored.key: stored for stored in page.records}
 
     def stamp(self, side: str, key: Key, collection: str = "items") -> int | None:
         """Counter of the stamp of a record on one side."""

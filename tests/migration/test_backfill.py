@@ -57,6 +57,25 @@ def test_a_write_of_prepare_behind_an_early_copier_is_not_left_behind() -> None:
         scene.rest()
 
 
+@pytest.mark.rule("THR-12")
+@pytest.mark.parametrize("counted", ["waited:target", "throttled:source", "declined:target", None])
+def test_a_copy_gives_way_where_operations_of_any_process_have_no_room(counted: str | None) -> None:
+    with Scene(Stage.DUAL_WRITE) as scene:
+        fleet, operator = scene.fleet, scene.operator.member
+        full(scene, 200)
+        copy = fleet.spawn(operator, Copier(operator.group, page=5, rate=40.0).run(), "copy")
+        begun = fleet.scheduler.now
+        for _ in range(4):
+            fleet.pass_time(1.0)
+            if counted is not None:
+                scene.members[0].group.counters.add(counted)
+        fleet.run_until(lambda: copy.done, 120, "the copy")
+        seconds = fleet.scheduler.now - begun
+        assert copy.error is None
+        assert seconds < 7 if counted is None else seconds > 8
+        scene.rest()
+
+
 @pytest.mark.rule("BF-2", "BF-5", "VER-4")
 def test_records_from_before_lie_at_the_start_of_the_run() -> None:
     with Scene(Stage.DUAL_WRITE, preload=False) as scene:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import pytest
 
 from polystore.conditions import If
-from polystore.errors import IllegalEdge, MigrationError, MixedHome, Unavailable
+from polystore.errors import IllegalEdge, InvalidRequest, MigrationError, MixedHome, Unavailable
 from polystore.migration.coordinator import FREEZE_SECONDS, Coordinator
 from polystore.migration.ledger import CONTROL
-from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage, bucket_of, frozen_step
+from polystore.migration.stages import (
+    BUCKETS,
+    SOURCE,
+    TARGET,
+    Stage,
+    bucket_of,
+    frozen_step,
+    moved_at,
+)
 from polystore.testing.simulator import REQUEST, Fate, Operator, Sent
 from polystore.testing.simulator.faults import lost, refused, unanswered
 from polystore.transaction import Draft
@@ -97,7 +105,10 @@ def test_a_laggard_is_shut_out_and_the_freeze_given_up_in_time() -> None:
         )
         at = fleet.setting
         with pytest.raises(MigrationError, match="freeze was not acknowledged"):
-            fleet.do(scene.operator.member, scene.operator.coordinator._turn(at, BUCKETS))
+            fleet.do(
+                scene.operator.member,
+                scene.operator.coordinator._turn(at, BUCKETS, scene.operator.member.group.step),
+            )
         assert fleet.setting.moved == 0
         assert fleet.setting.frozen is None
         assert fleet.setting.epoch == epoch + 2
@@ -229,7 +240,9 @@ def test_an_acknowledgement_without_an_answer_counts() -> None:
         scene.rule(rule)
         with_trouble = scene.fleet.spawn(
             scene.operator.member,
-            scene.operator.coordinator._turn(scene.fleet.setting, BUCKETS),
+            scene.operator.coordinator._turn(
+                scene.fleet.setting, BUCKETS, scene.operator.member.group.step
+            ),
             "turn",
         )
         scene.fleet.run_until(lambda: with_trouble.done, 60, "the step")
@@ -247,3 +260,44 @@ def test_coordinators_of_two_minds_do_no_harm() -> None:
         ]
         fleet.run_until(lambda: all(t.done for t in tasks), 120, "both")
         scene.rest()
+
+
+@pytest.mark.rule("DIA-6")
+def test_a_step_may_be_of_one_bucket_and_freeze_no_more_at_a_time() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        scene.operator.verify()
+        fleet, member, coordinator = scene.fleet, scene.operator.member, scene.operator.coordinator
+        widths: list[int] = []
+
+        def look(sent: Sent) -> None:
+            fields = sent.call.arguments[0].fields if sent.method == "write" else None
+            if controls(sent) and fields and fields.get("frozen_to"):
+                widths.append(fields["frozen_to"] - fields["frozen_from"])
+
+        scene.rule(look)
+        for buckets in range(BUCKETS + 1):  # a percentage hits each of them exactly
+            assert moved_at(100 * buckets / BUCKETS) == buckets
+        fleet.do(member, coordinator.dial(100 / BUCKETS, REQUEST))
+        assert fleet.setting.moved == 1
+        assert set(widths) == {1}
+        widths.clear()
+        fleet.do(member, coordinator.dial(700 / BUCKETS, REQUEST, 3))
+        assert fleet.setting.moved == 7
+        fleet.do(member, coordinator.dial(0, REQUEST, 4))
+        assert fleet.setting.moved == 0
+        assert widths == [3, 3, 4, 3]
+        for batch in (0, -1, BUCKETS + 1):
+            before = fleet.setting
+            with pytest.raises(InvalidRequest, match="1 to 256"):
+                fleet.do(member, coordinator.dial(50, REQUEST, batch))
+            assert fleet.setting == before
+        scene.rest()
+
+
+@pytest.mark.rule("DIA-4", "DIA-6")
+def test_without_colocation_no_batch_can_be_asked_for() -> None:
+    with Scene(Stage.DUAL_READ, colocate=None) as scene:
+        scene.operator.verify()
+        coordinator = scene.operator.coordinator
+        with pytest.raises(InvalidRequest, match="all buckets move at once"):
+            scene.fleet.do(scene.operator.member, coordinator.dial(100, REQUEST, 16))

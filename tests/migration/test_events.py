@@ -12,8 +12,9 @@ import polystore
 from polystore import Collection, Config, Group
 from polystore.driver import Write
 from polystore.migration.backfill import Copier
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.recovery import close
+from polystore.migration.request import Request
 from polystore.migration.verify import Verifier
 from polystore.plugin import Registry, hookimpl
 

@@ -9,14 +9,15 @@ import pytest
 
 from polystore.capabilities import Capabilities, Scope, Transactions
 from polystore.driver import NativeExpiry, Write
-from polystore.drivers.memory import MemoryDriver
-from polystore.errors import GateClosed, PolystoreError, Throttled
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.errors import GateClosed, Throttled
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.ledger import SLOTS
+from polystore.migration.request import Request
 from polystore.migration.stages import SOURCE, TARGET, Stage
 from polystore.schema import Collection
 from polystore.testing.simulator import ITEMS, REQUEST, Operator
 from polystore.testing.simulator.faults import lost
+from polystore.testing.simulator.imitation import Imitation
 from tests.migration.scene import Scene, mirrors
 
 KEY = ("ann", 1)
@@ -68,7 +69,7 @@ def test_prepare_needs_capabilities_that_meet_and_the_word_of_the_operator() -> 
         scene.operator.advance()
 
 
-class Weak(MemoryDriver):
+class Weak(Imitation):
     """A database without transactions."""
 
     def capabilities(self, collection: Collection) -> Capabilities:
@@ -146,7 +147,7 @@ def test_dual_read_needs_a_finished_copy_of_this_dual_write() -> None:
 @pytest.mark.rule("GATE-5")
 def test_the_first_dial_step_needs_a_verification_with_nothing_open() -> None:
     with Scene(Stage.DUAL_READ) as scene:
-        refused(scene, lambda: scene.operator.dial(10), "verified")
+        refused(scene, lambda: scene.operator.dial(10), "verified", "way-back-proven")
         scene.put(scene.members[0], KEY)
         scene.fleet.plant(TARGET, Write(ITEMS, KEY, None))
         assert scene.operator.verify(repair=False)["items"].open == 1
@@ -156,7 +157,9 @@ def test_the_first_dial_step_needs_a_verification_with_nothing_open() -> None:
         scene.operator.dial(0)
         scene.operator.back()
         scene.operator.advance()
-        refused(scene, lambda: scene.operator.dial(10), "verified")  # of this dual-read
+        refused(
+            scene, lambda: scene.operator.dial(10), "verified", "way-back-proven"
+        )  # of this dual-read
 
 
 @pytest.mark.rule("GATE-5")
@@ -169,11 +172,11 @@ def test_nobody_may_be_closed_and_unrecovered() -> None:
         fleet.crash(victim)
         fleet.pass_time(8)  # closed by the others, who cannot reach the mirror
         coordinator = scene.operator.coordinator
-        gates = fleet.do(scene.operator.member, coordinator.gates(REQUEST, dial=True))
+        gates = fleet.do(scene.operator.member, coordinator.gates(REQUEST, dial=10))
         assert {g.name: g.open for g in gates}["nobody-closed"] is False
         fleet.network.rules.clear()
         fleet.pass_time(8)
-        gates = fleet.do(scene.operator.member, coordinator.gates(REQUEST, dial=True))
+        gates = fleet.do(scene.operator.member, coordinator.gates(REQUEST, dial=10))
         assert all(g.open for g in gates)
         scene.rest()
 
@@ -183,8 +186,8 @@ def test_target_only_needs_dial_100_a_reverse_verification_and_the_name() -> Non
     with Scene(Stage.DUAL_READ) as scene:
         fleet, member, coordinator = scene.fleet, scene.operator.member, scene.operator.coordinator
         scene.operator.verify()
-        with pytest.raises(PolystoreError, match="dial at 100"):
-            scene.operator.advance()
+        text = refused(scene, scene.operator.advance, "dial-at-100")
+        assert "migrate dial 100" in text
         scene.operator.dial(100)
         refused(scene, scene.operator.advance, "verified-since-turned")
         scene.put(scene.members[0], KEY)
@@ -210,5 +213,9 @@ def test_gates_can_be_looked_at_without_changing_anything() -> None:
         before = scene.fleet.setting
         coordinator = Coordinator(scene.operator.member.group)
         gates = scene.fleet.do(scene.operator.member, coordinator.gates(REQUEST))
-        assert {g.name: g.open for g in gates} == {"copied": False, "nobody-closed": True}
+        assert {g.name: g.open for g in gates} == {
+            "all-acked": True,
+            "nobody-closed": True,
+            "copied": False,
+        }
         assert scene.fleet.setting == before

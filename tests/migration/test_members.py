@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from polystore.conditions import If
 from polystore.effects import Sleep
-from polystore.errors import MigrationError, OutcomeUnknown
+from polystore.errors import DeadlineExceeded, MigrationError, OutcomeUnknown
 from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.stages import (
     BUCKETS,
@@ -174,7 +176,9 @@ def test_who_joins_with_an_old_look_at_control_does_not_serve_under_it() -> None
         late = fleet.member("late")
         write = fleet.spawn(late, scene.load.put(late, KEY), "write")
         fleet.pass_time(0.1)
-        turned = scene.operator.coordinator._turn(fleet.setting, BUCKETS)
+        turned = scene.operator.coordinator._turn(
+            fleet.setting, BUCKETS, scene.operator.member.group.step
+        )
         assert fleet.do(scene.operator.member, turned).moved == BUCKETS
         fleet.run_until(lambda: write.done, 10, "its write")
         scene.rest()
@@ -235,6 +239,54 @@ def test_who_leaves_while_an_operation_runs_waits_for_it_or_leaves_it_to_others(
         scene.rest()
 
 
+@pytest.mark.rule("EPO-11")
+@pytest.mark.parametrize("stage", [Stage.ARMED, Stage.DUAL_WRITE, Stage.DUAL_READ])
+def test_joining_ends_at_the_callers_deadline_and_goes_on_for_the_next(stage: Stage) -> None:
+    with Scene(stage, members=1) as scene:
+        fleet = scene.fleet
+        late = SimulatedMember(fleet, "late")
+        fleet.members.append(late)
+        slow = scene.rule(lambda s: Fate(0.2, 0.2) if s.process == "late" else None)
+        tries = 0
+        while late.session.incarnation is None:
+            begun = fleet.scheduler.now
+            with suppress(DeadlineExceeded):
+                fleet.do(late, late.session.join(begun + 0.5))
+            assert fleet.scheduler.now - begun < 0.5 + 0.4 + 0.1  # one call may be on its way
+            tries += 1
+            assert tries < 10
+        assert tries > 1
+        fleet.network.rules.remove(slow)
+        assert [m for m in fleet.watch.members if "late" in m] == ["member/late.1"]
+        late.background = [
+            fleet.spawn(late, late.session.run(), "session", vital=True),
+            fleet.spawn(late, late.session.beat(), "beat", vital=True),
+        ]
+        scene.put(late, KEY)
+        scene.rest()
+        scene.no_failures()
+
+
+@pytest.mark.rule("EPO-11")
+def test_a_write_that_lacks_a_slot_is_over_by_its_deadline() -> None:
+    with Scene(Stage.DUAL_WRITE, members=1) as scene:
+        fleet, member = scene.fleet, scene.members[0]
+        pool = scene.incarnation(0).pools[SOURCE]
+        while pool.take() is not None:
+            pass
+        slow = scene.rule(lambda s: Fate(0.2, 0.2) if s.task == "put" else None)
+        begun = fleet.scheduler.now
+        put = fleet.spawn(
+            member,
+            member.operations["items"].put({"owner": "ann", "item": 1, "v": 1}, If.any, 0.5),
+            "put",
+        )
+        fleet.run_until(lambda: put.done, 10, "the write")
+        assert fleet.scheduler.now - begun < 0.5 + 0.4 + 0.1
+        assert isinstance(put.error, DeadlineExceeded)
+        fleet.network.rules.remove(slow)
+
+
 @pytest.mark.rule("EPO-7")
 def test_an_answer_that_comes_after_the_lease_ran_out_is_dropped_and_read_again() -> None:
     with Scene(Stage.DUAL_READ) as scene:
@@ -275,7 +327,9 @@ def test_who_was_shut_out_and_does_not_know_reads_until_its_lease_ends_and_no_lo
         try:
             fleet.do(
                 scene.operator.member,
-                scene.operator.coordinator._turn(fleet.setting, BUCKETS),
+                scene.operator.coordinator._turn(
+                    fleet.setting, BUCKETS, scene.operator.member.group.step
+                ),
             )
         except MigrationError:  # its lease was too long for a freeze
             scene.operator.dial(100)

@@ -9,8 +9,9 @@ from polystore.driver import Write
 from polystore.effects import Sleep
 from polystore.errors import ConfigError, Declined, InvalidRequest, OutcomeUnknown, Unavailable
 from polystore.migration.backfill import Copier
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
 from polystore.migration.load import Load
+from polystore.migration.request import Request
 from polystore.migration.stages import SOURCE, TARGET, Stage
 from polystore.migration.status import status_of
 from polystore.pacing.allowance import BURST_SECONDS
@@ -160,9 +161,10 @@ def test_queued_writes_wait_for_no_mirror_and_reach_it_all_the_same(crash: bool)
 @pytest.mark.rule("THR-7")
 def test_the_home_is_waited_for_under_queue_and_declines_under_decline() -> None:
     with Scene(Stage.DUAL_WRITE) as scene:
-        set_load(scene, "queue", source_rate=3 * RATE)  # a write is three records there
+        # A write is three records there: a look, itself and a slot. Guesses and company save some.
+        set_load(scene, "queue", source_rate=3 * RATE)
         offer = Offer(scene)
-        assert offer.finish() == pytest.approx(OFFERED / RATE, rel=0.1)
+        assert 0.5 * OFFERED / RATE < offer.finish() < 1.1 * OFFERED / RATE
         assert len(offer.done) == OFFERED
         set_load(scene, "decline")
         offer = Offer(scene)
@@ -363,7 +365,7 @@ def test_limits_that_cannot_be_are_refused() -> None:
     for name, value in (("target.speed", 1), ("target.rate", -1), ("source.concurrency", 1.5)):
         with pytest.raises(InvalidRequest):
             load.limited(name, value)
-    with pytest.raises(ConfigError, match="wait, decline, queue"):
+    with pytest.raises(ConfigError, match="wait, fail, decline, queue"):
         load.overloaded("a", "panic")
 
 

@@ -11,7 +11,6 @@ import pytest
 from polystore.capabilities import Capabilities, Limit
 from polystore.conditions import Always
 from polystore.driver import Write
-from polystore.drivers.memory import MemoryDriver
 from polystore.errors import IllegalEdge, InvalidRequest, Unavailable
 from polystore.migration.preflight.checkpoints import run_of
 from polystore.migration.preflight.report import Report, report_of
@@ -20,6 +19,7 @@ from polystore.migration.stages import SOURCE, TARGET, Stage
 from polystore.schema import Collection
 from polystore.testing.simulator import ITEMS, REQUEST, Fate, Operator, Sent, SimulatedMember
 from polystore.testing.simulator.faults import lost, refused, unanswered
+from polystore.testing.simulator.imitation import Imitation
 from polystore.values import Fields, Value
 from tests.migration.scene import Scene
 from tests.migration.test_gates import refused as shut
@@ -28,7 +28,7 @@ SIZE = "items/records.size@memory"
 GIVES_WAY = refused(Unavailable("injected"))
 
 
-class Small(MemoryDriver):
+class Small(Imitation):
     """A database that takes no record over 400 bytes."""
 
     most = 400

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from polystore.conditions import If
 from polystore.migration.ledger import SLOTS
-from polystore.migration.member import CLOSED, RECOVERED, Member
+from polystore.migration.member import CLOSED, PREFIX, RECOVERED, Member
 from polystore.migration.recovery import LEASE_MARGIN, close, recover
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Stage, frozen_step
+from polystore.records import Increment
 from polystore.testing.simulator import Fate, Sent, SimulatedMember
 from polystore.testing.simulator.faults import FOR_EVER, held, lost
 from tests.migration.scene import Scene, commits, mirrors, slot_write
@@ -81,7 +83,8 @@ def test_a_zombie_wakes_after_the_flip_and_commits_nothing_at_the_old_home(held_
                     else None
                 )
             )
-        late = fleet.spawn(zombie, scene.load.put(zombie, KEY), "late")
+        update = zombie.operations["items"].update((*KEY, Increment("v")), If.present, None)
+        late = fleet.spawn(zombie, scene.load._write(zombie, KEY, "add", 1, update), "late")
         fleet.pass_time(0.1)
         fleet.scheduler.pause(zombie.process, 30)
         scene.operator.dial(100)
@@ -266,7 +269,7 @@ def test_a_slot_that_was_counted_and_never_made_is_closed_all_the_same() -> None
         scene.rule(lambda s: held(s, FOR_EVER) if s.process == "p0" and slot_write(s) else None)
         task = fleet.spawn(
             victim,
-            victim.session.grow(scene.incarnation(0), victim.group.sides[SOURCE]),
+            victim.session.upkeep.grow(scene.incarnation(0), victim.group.sides[SOURCE]),
             "grow",
         )
         fleet.run_until(lambda: task.done, 5, "the attempt")
@@ -276,4 +279,58 @@ def test_a_slot_that_was_counted_and_never_made_is_closed_all_the_same() -> None
         rows = fleet.drivers[SOURCE].native()[SLOTS.name].rows
         mine = {key[1]: (row.fields or {})["closed"] for key, row in rows.items() if key[0] == name}
         assert mine == {0: True, 1: True, 2: True, 3: True}
+        scene.rest()
+
+
+@pytest.mark.rule("RCV-8")
+def test_records_of_the_dead_are_removed_by_anybody_once_recovered() -> None:
+    no_record_is_removed_too_early()
+
+
+def no_record_is_removed_too_early() -> None:
+    """A death whose intents cannot be brought for a while; its record stays for so long."""
+    with Scene(Stage.DUAL_READ) as scene:
+        fleet, victim = scene.fleet, scene.members[0]
+        scene.rule(lambda s: lost(s) if mirrors(s) else None)
+        scene.put(victim, KEY)
+        name = scene.name(0)
+        fleet.crash(victim)
+        fleet.pass_time(15)
+        assert PREFIX + name in fleet.watch.members
+        assert fleet.watch.members[PREFIX + name]["state"] == CLOSED
+        fleet.network.rules.clear()
+        fleet.pass_time(20)
+        assert PREFIX + name not in fleet.watch.members
+        assert scene.stamp(TARGET, KEY) == scene.stamp(SOURCE, KEY)
+        slots = [stored for key, stored in scene.slots().items() if key[0] == name]
+        assert slots
+        assert all(stored.fields and stored.fields["closed"] for stored in slots)
+        scene.rest()
+
+
+@pytest.mark.rule("RCV-8", "EPO-10")
+def test_who_wakes_up_and_finds_no_record_of_itself_joins_anew() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        fleet, sleeper = scene.fleet, scene.members[0]
+        name = scene.name(0)
+        scene.put(sleeper, KEY)
+        fleet.scheduler.pause(sleeper.process, 40.0)
+        fleet.pass_time(35)
+        assert PREFIX + name not in fleet.watch.members
+        fleet.pass_time(10)
+        assert scene.name(0) != name
+        written = scene.put(sleeper, KEY)
+        assert scene.get(scene.members[1], KEY) == written.argument
+        scene.rest()
+
+
+@pytest.mark.rule("RCV-8")
+def test_many_deaths_leave_no_records() -> None:
+    with Scene(Stage.DUAL_WRITE) as scene:
+        for number in range(6):
+            fleet, short = scene.fleet, scene.fleet.member(f"short{number}")
+            fleet.pass_time(0.5)
+            fleet.crash(short)
+        scene.fleet.pass_time(30)
+        assert len(scene.fleet.watch.members) == len(scene.members) + 1  # and the operator
         scene.rest()

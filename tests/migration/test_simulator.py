@@ -10,11 +10,12 @@ import pytest
 
 from polystore.testing.history import NotLinearizable, Operation, check, pair, register
 from polystore.testing.simulator import Choices, Plan, Trial
+from polystore.testing.simulator.trace import Event
 
 SHORT = Plan(seconds=8.0)
 
 
-def traced(choices: Choices) -> list[str]:
+def traced(choices: Choices) -> list[Event]:
     trial = Trial(choices, SHORT, tracing=True)
     trial.run()
     assert trial.fleet.scheduler.trace is not None
@@ -35,7 +36,7 @@ def test_a_seed_repeats_a_run_in_another_process() -> None:
     script = (
         "from polystore.testing.simulator import *; from hashlib import sha256;"
         "t = Trial(Choices.seeded(5), Plan(seconds=8.0), tracing=True); t.run();"
-        "print(sha256('\\n'.join(t.fleet.scheduler.trace).encode()).hexdigest())"
+        "print(sha256('\\n'.join(map(str, t.fleet.scheduler.trace)).encode()).hexdigest())"
     )
     found = {
         subprocess.run(

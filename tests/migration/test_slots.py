@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from polystore.driver import OlderThan, Stored
-from polystore.errors import DeadlineExceeded
+from polystore.errors import DeadlineExceeded, Unavailable
 from polystore.migration.ledger import SLOTS
-from polystore.migration.session import MOST_SLOTS, SLOTS_AT_START
 from polystore.migration.slots import FREE, OWED, Pool, Slot, SlotRecord, slot_fields
 from polystore.migration.stages import SOURCE, Stage
+from polystore.migration.upkeep import MOST_SLOTS, SLOTS_AT_START
 from polystore.testing.simulator import Sent
-from polystore.testing.simulator.faults import lost
+from polystore.testing.simulator.faults import lost, refused
 from polystore.testing.simulator.scheduler import Process
-from tests.migration.scene import Scene, mirrors
+from tests.migration.scene import Scene, mirrors, slot_write
 
 
 def test_an_attempt_names_its_keys_and_a_bump_names_none() -> None:
@@ -69,13 +69,14 @@ def test_members_begin_with_few_slots_and_make_more_when_they_need_them() -> Non
 
 
 @pytest.mark.rule("MIR-7", "UNK-3")
-def test_when_all_slots_are_owed_a_write_waits_and_then_says_that_nothing_was_done() -> None:
+def test_when_no_slot_can_be_freed_a_write_waits_and_then_says_that_nothing_was_done() -> None:
     with Scene(Stage.DUAL_WRITE, members=1) as scene:
         member = scene.members[0]
         scene.rule(lambda s: lost(s, 0.05) if s.process == "p0" and mirrors(s) else None)
         for item in range(1, MOST_SLOTS + 1):
             scene.put(member, ("ann", item))
         scene.no_failures()
+        scene.rule(lambda s: refused(Unavailable("injected")) if slot_write(s) else None)
         scene.put(member, ("bob", 1))
         assert isinstance(scene.load.failed[-1][1], DeadlineExceeded)
         scene.fleet.network.rules.clear()

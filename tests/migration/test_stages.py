@@ -137,7 +137,7 @@ def test_steps_reach_any_dial_and_each_can_be_given_up(here: int, goal: int, wid
         assert affected(at, frozen) == (lo, hi)
         back = aborted(frozen)
         assert (back.moved, back.frozen, back.epoch) == (at.moved, None, at.epoch + 2)
-        new = thawed(frozen)
+        new = thawed(frozen, 7)
         assert {b for b in range(BUCKETS) if at.home(b) != new.home(b)} == set(range(lo, hi))
         assert abs(goal - new.moved) < abs(goal - at.moved)
         at = new
@@ -149,7 +149,7 @@ def test_steps_are_of_dual_read_and_one_at_a_time() -> None:
     with pytest.raises(IllegalEdge):
         frozen_step(setting(Stage.DUAL_READ, frozen=(0, 16)), 10, 16)
     with pytest.raises(IllegalEdge):
-        thawed(setting(Stage.DUAL_READ))
+        thawed(setting(Stage.DUAL_READ), 7)
 
 
 @pytest.mark.rule("EPO-4")
@@ -158,7 +158,7 @@ def test_a_change_concerns_all_buckets_whose_treatment_changes() -> None:
     assert affected(read, after(attrs.evolve(read, moved=0), Stage.DUAL_WRITE)) == (0, BUCKETS)
     frozen = frozen_step(read, 64, 16)
     # Who missed the freeze stops what has moved behind it.
-    assert affected(read, thawed(frozen)) == (32, 48)
+    assert affected(read, thawed(frozen, 7)) == (32, 48)
     assert affected(frozen, aborted(frozen)) == (32, 48)
     assert affected(read, aborted(frozen)) is None
     assert affected(read, attrs.evolve(read, run=4)) == (0, BUCKETS)

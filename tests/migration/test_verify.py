@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
 
-from polystore.driver import Stored, Write
+from polystore.driver import ScanPage, Stored, Unreadable, Write
 from polystore.driver.side import read_one
-from polystore.errors import MigrationError, Unavailable
+from polystore.errors import MigrationError, Unavailable, Unsupported
 from polystore.migration import repair, verify
 from polystore.migration.compare import summary
 from polystore.migration.mirror import mirror_write, put_if_older
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
-from polystore.migration.verify import Verified, Verifier, _Walk
+from polystore.migration.verify import Sample, Verified, Verifier, _Walk
 from polystore.testing.simulator import ITEMS, ROUGH, Operator, Sent, Violation
 from polystore.testing.simulator.faults import lost, refused
 from polystore.values import Fields
@@ -128,13 +129,14 @@ def test_differences_are_found_and_repaired_beside_live_writes() -> None:
 
 
 @pytest.mark.rule("VER-3")
-def test_every_record_that_was_walked_is_compared_or_left_over_or_the_run_has_failed(
+def test_every_record_that_was_walked_is_compared_or_explained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at = Setting(run=1, epoch=3, stage=Stage.DUAL_READ)
     records = [Stored(("ann", i), {"v": i}, None, "w", at.floor() + 1) for i in range(4)]
 
     def meets(side: str, stored: Stored) -> bool:
+        walk.arrived(side, ScanPage([stored], None), 1)
         return walk.meets(side, stored.key, summary(at, stored))
 
     walk = _Walk(at, ITEMS, Verified(collection="items"))
@@ -149,14 +151,48 @@ def test_every_record_that_was_walked_is_compared_or_left_over_or_the_run_has_fa
     assert meets(TARGET, records[3]), "what is kept needs no more room"
     assert not meets(TARGET, attrs.evolve(records[1], key=("bob", 1))), "no room"
     walk.compared(TARGET, ("bob", 1), equal=True)
-    walk.compared(SOURCE, ("bob", 2), equal=True)
-    left = {side: [key for key, _ in kept] for side, kept in walk.left_over().items()}
-    assert left == {SOURCE: [("ann", 2)], TARGET: [("ann", 0), ("ann", 3)]}
+    unreadable = Unreadable(("bob", 2), Unsupported("no"))
+    walk.arrived(SOURCE, ScanPage([records[2]] * 2, None, [unreadable] * 2), 1)
+    assert meets(SOURCE, records[2]), "it came again"
+    left = {side: walk.left_over(side) for side in walk.kept}
+    assert [key for key, _ in left[SOURCE]] == [("ann", 2)]
+    assert [key for key, _ in left[TARGET]] == [("ann", 0), ("ann", 3)]
+    with pytest.raises(MigrationError, match="the run has failed"):
+        walk.reconcile()
+    for side, kept in left.items():
+        for key, _ in kept:
+            walk.compared(side, key, equal=True)
     assert walk.found.equal == 2, "of the source"
     assert list(walk.suspects) == [("ann", 1)]
-    del walk.kept[SOURCE]["ann", 2]
-    with pytest.raises(MigrationError, match="reconcile"):
-        walk.left_over()
+
+
+@pytest.mark.rule("VER-3")
+@pytest.mark.parametrize("side", [SOURCE, TARGET])
+@pytest.mark.parametrize("lossy", ["meets", "compared", "left_over", "arrived"])
+def test_a_verification_that_loses_a_record_has_failed(
+    lossy: str, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part of the walk in turn drops its first record, of one side."""
+    part, dropped = getattr(_Walk, lossy), list[object]()
+
+    def dropping(walk: _Walk, name: str, *more: Any, **equal: bool) -> object:
+        if name != side or dropped or (lossy == "arrived" and not more[1]):
+            return part(walk, name, *more, **equal)
+        if lossy != "left_over":
+            dropped.append(name)
+            return True
+        left = part(walk, name)
+        dropped.extend(left[:1])
+        return left[1:]
+
+    with Scene(Stage.DUAL_READ) as scene:
+        scene.put(scene.members[0], KEY)
+        plant(scene, "missing" if side == SOURCE else "extra", SOURCE, TARGET)
+        monkeypatch.setattr(_Walk, lossy, dropping)
+        with pytest.raises(MigrationError, match="the run has failed"):
+            scene.operator.verify()
+        assert dropped
+        assert scene.fleet.setting.verified == 0
 
 
 @pytest.mark.rule("VER-1", "VER-3")
@@ -174,6 +210,51 @@ def test_without_room_partners_are_looked_up(
         plant(scene, kind, SOURCE, TARGET)
         found = scene.operator.verify()["items"]
         assert {k: n for k, n in found.kinds().items() if n} == {kind: 1}
+
+
+@pytest.mark.rule("VER-6")
+def test_a_sample_compares_a_share_of_both_sides() -> None:
+    with Scene(Stage.DUAL_WRITE, preload=False) as scene:
+        for item in range(400):
+            scene.fleet.plant(SOURCE, Write(ITEMS, ("old", item), {**fields(1), "item": item}))
+        scene.operator.copy()
+        scene.operator.advance()
+        stamp = scene.fleet.setting.floor() + 1
+        for item in range(400):  # on the target alone
+            extra = Write(ITEMS, ("new", item), fields(1), write_id="x", stamp=stamp)
+            scene.fleet.plant(TARGET, extra)
+        for item in range(0, 400, 2):
+            scene.fleet.plant(TARGET, Write(ITEMS, ("old", item), None))
+
+        def sampled(share: float, seed: int) -> Verified:
+            fleet, session = scene.operator.coordinator.fleet, scene.operator.member.session
+            verifier = Verifier(session, fleet, repair=False, sample=Sample(share=share, seed=seed))
+            return scene.fleet.do(scene.operator.member, verifier.run())["items"]
+
+        one, again, other = sampled(20, 1), sampled(20, 1), sampled(20, 2)
+        assert {d.key for d in one.discrepancies} == {d.key for d in again.discrepancies}
+        assert {d.key for d in one.discrepancies} != {d.key for d in other.discrepancies}
+        for found in (one, other):
+            assert 40 <= found.walked[SOURCE] <= 120
+            assert 60 <= found.walked[TARGET] <= 180
+            assert min(found.kinds()[kind] for kind in ("missing", "extra")) >= 10
+            assert sum(found.kinds().values()) == found.open
+        assert sampled(100, 1).kinds() == {**dict.fromkeys(KINDS, 0), "missing": 200, "extra": 400}
+
+
+@pytest.mark.rule("VER-6")
+def test_a_clean_sample_opens_no_gate() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        member = scene.operator.member
+        scene.fleet.do(
+            member,
+            member.group.ledger.change_setting(lambda now: attrs.evolve(now, verified=0)),
+        )
+        verifier = Verifier(
+            member.session, scene.operator.coordinator.fleet, sample=Sample(share=100)
+        )
+        assert scene.fleet.do(member, verifier.run())["items"].open == 0
+        assert scene.fleet.setting.verified == 0
 
 
 @pytest.mark.rule("VER-3")

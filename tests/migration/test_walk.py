@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from polystore.conditions import If
+from polystore.driver import Write
+from polystore.errors import GateClosed, IllegalEdge
 from polystore.migration.clean import Swept
 from polystore.migration.coordinator import Coordinator
 from polystore.migration.frame import Admitted
 from polystore.migration.ledger import SLOTS
-from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
+from polystore.migration.request import Request
+from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, after
 from polystore.operations import put_verb
 from polystore.pacing.turn import Turn
-from polystore.testing.simulator import Sent, Violation
+from polystore.testing.simulator import ITEMS, Sent, Violation
 from polystore.testing.simulator.operator import REQUEST
+from polystore.values import Fields
 from tests.migration.scene import Scene
 
 STAGES = (Stage.ARMED, Stage.PREPARE, Stage.DUAL_WRITE, Stage.DUAL_READ)
@@ -81,7 +86,7 @@ def test_clean_leaves_no_tombstones_and_no_slots_and_then_no_control_store_is_ne
         scene.delete(member, ("ann", 2))
         scene.operator.reach(Stage.CLEAN)
         scene.load.end()
-        swept = scene.fleet.do(scene.operator.member, scene.operator.coordinator.swept())
+        swept = scene.fleet.do(scene.operator.member, scene.operator.coordinator.swept(REQUEST))
         assert isinstance(swept, Swept)
         assert swept.tombstones > 0
         scene.operator.advance()
@@ -95,6 +100,96 @@ def test_clean_leaves_no_tombstones_and_no_slots_and_then_no_control_store_is_ne
         assert scene.get(member, ("ann", 3)) == written.argument
         scene.no_failures()
         scene.load.check()
+
+
+@pytest.mark.rule("STG-10")
+def test_nothing_is_swept_before_all_have_acknowledged_clean() -> None:
+    with Scene(Stage.TARGET_ONLY, 100, clients=2) as scene:
+        fleet, operator = scene.fleet, scene.operator
+        early: list[Sent] = []
+
+        def watch(sent: Sent) -> None:
+            removes = sent.method == "write_many" and sent.process == operator.member.name
+            if removes and any(scene.at(n).stage is not Stage.CLEAN for n in range(3)):
+                early.append(sent)
+
+        def changed_by_one_who_dies() -> object:
+            return fleet.do(
+                operator.member,
+                operator.coordinator.group.ledger.change_setting(lambda s: after(s, Stage.CLEAN)),
+            )
+
+        fleet.pass_time(1)
+        changed_by_one_who_dies()
+        scene.rule(watch)
+        operator.advance()
+        assert early == []
+        assert fleet.setting.stage is Stage.DETACHED
+        scene.rest()
+        scene.no_failures()
+
+
+@pytest.mark.rule("STG-11", "STG-3", "WR-9")
+@pytest.mark.parametrize("clients", [0, 2])
+def test_what_a_run_that_was_given_up_has_left_is_removed_and_another_begins(clients: int) -> None:
+    with Scene(Stage.DUAL_READ, 50, clients=clients) as scene:
+        fleet, operator = scene.fleet, scene.operator
+        scene.put(scene.members[0], ("ann", 1))
+        scene.delete(scene.members[0], ("ann", 2))
+        fleet.crash(scene.members[2])  # recovered on the way: its slots have no owner
+        operator.go_back()
+        known: Fields = {"owner": "dee", "item": 1, "v": 7, "state": "open", "rank": 1}
+        fleet.plant(TARGET, Write(ITEMS, ("dee", 1), known))  # no run has written it
+
+        def swept(request: Request, *, copies: bool) -> Swept:
+            procedure = operator.coordinator.swept(request, copies=copies)
+            return fleet.do(operator.member, procedure, limit=200)
+
+        before = set(fleet.contents(TARGET, "items"))
+        with pytest.raises(GateClosed, match="copies-named"):
+            swept(attrs.evolve(REQUEST, confirm=""), copies=True)
+        first = swept(REQUEST, copies=False)
+        assert first.copies == 0
+        assert first.tombstones > 0 or clients  # who may have put them again
+        assert all(s.fields is not None for s in fleet.contents(SOURCE, "items").values())
+        assert set(fleet.contents(TARGET, "items")) == before
+        slots = {key[0] for key in scene.slots()}
+        assert slots <= {scene.name(0), scene.name(1), operator.member.session.incarnation.id}  # type: ignore[union-attr]
+        second = swept(REQUEST, copies=True)
+        assert second.copies > 0
+        assert [*fleet.contents(TARGET, "items")] == [("dee", 1)]
+        fleet.plant(TARGET, Write(ITEMS, ("dee", 1), None))
+        operator.reach(Stage.DUAL_READ, 100)
+        scene.rest()
+        scene.no_failures()
+
+
+@pytest.mark.rule("STG-11")
+def test_tombstones_of_a_run_that_was_given_up_outlive_every_late_call() -> None:
+    """A late call of a mirror must not put back what is deleted: only a stamp keeps it out."""
+    with Scene(Stage.DUAL_READ, 100) as scene:
+        fleet, operator = scene.fleet, scene.operator
+        scene.delete(scene.members[1], ("ann", 1))
+        operator.go_back()
+        removed: list[float] = []
+
+        def watch(sent: Sent) -> None:
+            if sent.method == "write_many" and sent.process == operator.member.name:
+                removed.append(fleet.scheduler.now)
+
+        scene.rule(watch)
+        acknowledged = fleet.scheduler.now
+        fleet.do(operator.member, operator.coordinator.swept(REQUEST))
+        assert removed[0] >= acknowledged + operator.member.group.config.quarantine - 1.0
+        assert scene.get(scene.members[0], ("ann", 1)) is None
+        scene.rest()
+
+
+@pytest.mark.rule("STG-11")
+def test_where_nothing_was_given_up_nothing_is_swept() -> None:
+    for stage in (Stage.SOURCE_ONLY, Stage.PREPARE, Stage.DUAL_READ):
+        with Scene(stage) as scene, pytest.raises(IllegalEdge, match="given up"):
+            scene.fleet.do(scene.operator.member, scene.operator.coordinator.swept(REQUEST))
 
 
 @pytest.mark.rule("STG-9")

@@ -14,7 +14,8 @@ from polystore import Collection, Config, Group, LimitExceeded, Store
 from polystore.capabilities import Capabilities, Limit
 from polystore.driver import Consistency, Driver, ReadReply
 from polystore.drivers.memory import MemoryDriver
-from polystore.migration.coordinator import Coordinator, Request
+from polystore.migration.coordinator import Coordinator
+from polystore.migration.request import Request
 from polystore.migration.stages import Setting
 from polystore.plugin import Registry, hookimpl
 

@@ -22,6 +22,7 @@ from polystore.errors import (
     InvalidRequest,
     InvalidValue,
     LimitExceeded,
+    MirrorPending,
     OutcomeUnknown,
     PolystoreError,
     RetryAdvice,
@@ -71,6 +72,7 @@ def test_every_class_has_a_code_of_its_own_that_never_changes() -> None:
         "InvalidValue": "invalid-value",
         "LimitExceeded": "limit-exceeded",
         "MigrationError": "migration",
+        "MirrorPending": "mirror-pending",
         "MixedHome": "mixed-home",
         "NotFound": "not-found",
         "OutcomeUnknown": "outcome-unknown",
@@ -117,6 +119,7 @@ MADE: list[PolystoreError] = [
     LimitExceeded("m", limit=1, size=2, unit="bytes", collection="a"),
     Declined("m", seconds=0.5, collection="a"),
     GateClosed("m", gates=["one", "two"]),
+    MirrorPending("m", versions=["v1", "v2"], collection="a"),
 ]  # fmt: skip
 
 

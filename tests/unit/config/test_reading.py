@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from polystore.config import Group, load, parse
+from polystore.config import Agreed, Group, load, parse
 from polystore.errors import ConfigError
 from polystore.schema import Collection, Index
 
@@ -165,6 +165,10 @@ WRONG: list[tuple[str, object, str]] = [
     ("groups.geo.lease", -1, "groups.geo.lease must be a positive number"),
     ("groups.geo.lease", 0.5, "groups.geo.poll must be at least fast_poll and less than lease"),
     ("groups.geo.fast_poll", 2, "groups.geo.poll must be at least fast_poll"),
+    ("groups.geo.gates", 5, "groups.geo.gates: expected a table"),
+    ("groups.geo.gates", {"window": -1}, "groups.geo.gates.window must be a number of at least 0"),
+    ("groups.geo.gates", {"reads": 1.5}, "groups.geo.gates.reads: expected a whole number"),
+    ("groups.geo.gates", {"verfied": 1}, "gates.verfied: unknown; did you mean 'verified'?"),
     ("groups.geo.quarantine", 9, "groups.geo.quarantine must be at least twice call_timeout"),
 ]
 
@@ -180,6 +184,13 @@ def test_what_is_wrong_is_refused_with_its_place(path: str, value: object, messa
 
 def test_the_form_that_mistakes_are_made_in_is_right() -> None:
     assert parse(BASE, "app.toml").groups["geo"].control == "a://x"
+
+
+@pytest.mark.rule("GATE-12")
+def test_what_was_agreed_on_for_the_gates() -> None:
+    data = changed("groups.geo.gates", {"window": 3600, "reads": 500})
+    assert parse(data, "app.toml").groups["geo"].gates == Agreed(window=3600.0, reads=500)
+    assert parse(BASE, "app.toml").groups["geo"].gates == Agreed(verified=86_400.0, backlog=5.0)
 
 
 @pytest.mark.rule("PLC-2")

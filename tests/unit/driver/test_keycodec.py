@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from polystore.driver.keycodec import AFTER, decode_key, encode_key, escaped, unescaped
 from polystore.testing import strategies as portable
-from tests.unit.driver.neutral import key_order
+from polystore.testing.suite.neutral import key_order
 
 PARTS = portable.texts() | portable.ints() | portable.blobs()
 KEYS = st.lists(PARTS, max_size=4).map(tuple)

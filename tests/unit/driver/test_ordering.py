@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from polystore.driver.ordering import SCALARS, encode_ordered
 from polystore.testing import strategies as portable
+from polystore.testing.suite.neutral import value_order
 from polystore.values import CANONICAL_NAN, GeoPoint, Ref, same
-from tests.unit.driver.neutral import value_order
 
 NUMBERS = portable.ints() | portable.floats() | portable.decimals()
 ALIKE = st.text("\x00\x01\x02\x03ab", max_size=2)

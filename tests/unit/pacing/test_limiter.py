@@ -285,3 +285,26 @@ def test_what_was_taken_in_advance_and_not_spent_is_given_back() -> None:
 
     stage.spawn(scene())
     stage.run()
+
+
+@pytest.mark.rule("THR-12")
+@pytest.mark.parametrize("capacity", [Capacity(rate=10.0), Capacity(concurrency=1)])
+def test_background_work_that_waits_is_no_pressure(capacity: Capacity) -> None:
+    """A verification must not make a copy give way: only operations of the application do."""
+
+    def waited(rank: int) -> int:
+        stage = Stage(capacity)
+
+        async def work() -> None:
+            await stage.limiter.take(rank, (5.0, 0.0), 1000.0)
+            await stage.limiter.enter(rank, 1000.0)
+            await Sleep(1.0)
+            stage.limiter.leave()
+
+        tasks = [stage.spawn(work()) for _ in range(4)]
+        stage.run(lambda: all(task.done for task in tasks))
+        assert all(task.done and task.error is None for task in tasks)
+        return stage.counts["waited:target"]
+
+    assert waited(ASKED) > 0
+    assert waited(BACKGROUND) == 0

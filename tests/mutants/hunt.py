@@ -1,0 +1,103 @@
+"""A pytest plugin: every broken driver in one session, each on the tests of its rule alone.
+
+    pytest -p tests.mutants.hunt --pyargs polystore.testing.suite --hunted=FILE
+
+A driver that a test has caught is not tried any further. FILE gets what happened, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import Phase, settings
+
+from polystore.drivers.memory import MemoryDriver
+from polystore.plugin.registry import default_registry
+from polystore.plugin.specs import DriverSpec, hookimpl
+from polystore.testing.harnesses.memory import MemoryHarness
+from polystore.testing.plugin import rules_of
+from tests.mutants.kills import KILLS, NAMED
+
+
+class MutantHarness(MemoryHarness):
+    """Memory's harness, with the broken driver of this name on it."""
+
+    def __init__(self, options: str) -> None:
+        super().__init__()
+        self._mutant = NAMED[options]
+
+    def open(self) -> MemoryDriver:
+        return self._mutant(self._space)
+
+
+@attrs.define
+class Hunt:
+    """What became of each, by the name of its class: the tests that ran, and who caught it."""
+
+    ran: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(NAMED, 0))
+    caught: dict[str, str] = attrs.field(factory=dict)
+
+    @hookimpl
+    def polystore_register_drivers(self) -> list[DriverSpec]:
+        """The broken drivers are one, with options."""
+        harness = f"{__name__}:MutantHarness"
+        return [DriverSpec(name="mutant", factory="-:-", summary="", url="", harness=harness)]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Iterator[None]:
+        """A test is made for the drivers whose rule it checks; all of each took 20 seconds."""
+        rules = rules_of(metafunc.definition)
+        names = [name for name in NAMED if KILLS[NAMED[name]] in rules] or [*NAMED][:1]
+        metafunc.config.option.polystore_drivers = ",".join(f"mutant?{name}" for name in names)
+        yield
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Each driver meets the tests of its own rule. A failure is not shortened."""
+        settings.register_profile("hunt", settings(), phases=[Phase.explicit, Phase.generate])
+        settings.load_profile("hunt")
+        items[:] = [item for item in items if KILLS[NAMED[mutant_of(item)]] in rules_of(item)]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """One failure is enough."""
+        if mutant_of(item) in self.caught:
+            pytest.skip("caught already")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A failed test has caught its driver; so has a failed preparation."""
+        name = report.nodeid.rpartition("mutant?")[2].partition("-")[0].rstrip("]")
+        self.ran[name] += report.when == "call" and not report.skipped
+        if report.failed:
+            self.caught.setdefault(name, report.nodeid)
+
+
+def mutant_of(item: pytest.Item) -> str:
+    """The broken driver that a test runs on; a test of no driver belongs to none."""
+    call = getattr(item, "callspec", None)
+    named: str = call.params.get("harness", "") if call else ""
+    return named.partition("?")[2] or next(iter(NAMED))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the outcome goes."""
+    parser.addoption("--hunted", type=Path)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The hunt begins with all of them."""
+    hunt = Hunt()
+    default_registry().register(hunt, "mutants")
+    config.pluginmanager.register(hunt, "hunt")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell what happened."""
+    hunt = session.config.pluginmanager.get_plugin("hunt")
+    assert isinstance(hunt, Hunt)
+    told = {"ran": hunt.ran, "caught": hunt.caught}
+    session.config.getoption("hunted").write_text(json.dumps(told))

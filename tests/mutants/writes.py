@@ -1,0 +1,172 @@
+"""Broken drivers: conditions, tokens, commits and many writes at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import attrs
+
+from polystore.driver import (
+    ANYTHING,
+    Check,
+    Committed,
+    Nothing,
+    OlderThan,
+    Refused,
+    Rejected,
+    Token,
+    Unprocessed,
+    Write,
+    Written,
+)
+from polystore.driver.bookkeeping import holds
+from polystore.drivers.memory import MemoryDriver
+from polystore.drivers.memory.table import Table
+from polystore.values import canonical
+
+
+class CheckedThenWritten(MemoryDriver):
+    """It looks, and writes later: others come between."""
+
+    def write(self, write: Write) -> Written | Refused:
+        current = self._table(write.collection).rows.get(write.key)
+        if not holds(write.condition, current):
+            return Refused()
+        time.sleep(0.002)
+        return Written(self._apply(self._table(write.collection), write))
+
+
+class TokenReusedAfterDelete(MemoryDriver):
+    """A version counts from 1 again where nothing is left of the record before."""
+
+    def _token(self, write: Write) -> Token:
+        row = self._table(write.collection).rows.get(write.key)
+        return 1 if row is None else row.token + 1
+
+
+class TokenOfContent(MemoryDriver):
+    """A hash of the fields: what was there before has the token that it had."""
+
+    def _token(self, write: Write) -> Token:
+        return write.stamp, canonical(write.fields or {})
+
+
+class StampsMayBeEqual(MemoryDriver):
+    """``OlderThan`` holds of the stamp itself."""
+
+    def write(self, write: Write) -> Written | Refused:
+        if isinstance(write.condition, OlderThan):
+            write = attrs.evolve(write, condition=OlderThan(write.condition.stamp + 1))
+        return super().write(write)
+
+
+class TombstoneIsNothing(MemoryDriver):
+    """``NOTHING`` holds of a tombstone."""
+
+    def write(self, write: Write) -> Written | Refused:
+        row = self._table(write.collection).rows.get(write.key)
+        if isinstance(write.condition, Nothing) and row is not None and row.fields is None:
+            write = attrs.evolve(write, condition=OlderThan(2**62))
+        return super().write(write)
+
+
+class RefusedAndWritten(MemoryDriver):
+    """It says that the condition was false, and has written."""
+
+    def write(self, write: Write) -> Written | Refused:
+        outcome = super().write(write)
+        if isinstance(outcome, Refused) and write.fields is not None:
+            with self._lock:
+                self._apply(self._table(write.collection), write)
+        return outcome
+
+
+class DeleteOfNothingRefused(MemoryDriver):
+    """It wants something to delete."""
+
+    def write(self, write: Write) -> Written | Refused:
+        nothing = write.key not in self._table(write.collection).rows
+        if nothing and write.fields is None and write.stamp is None:
+            return Refused(told=True)
+        return super().write(write)
+
+
+class WriteIdLost(MemoryDriver):
+    """Nobody can tell afterwards whose write it was."""
+
+    def _apply(self, table: Table, write: Write) -> Token:
+        return super()._apply(table, attrs.evolve(write, write_id=None))
+
+
+class ExpiryLostWithStamp(MemoryDriver):
+    """While two databases are in play, no record expires."""
+
+    def _apply(self, table: Table, write: Write) -> Token:
+        if write.stamp is not None:
+            write = attrs.evolve(write, expires=None)
+        return super()._apply(table, write)
+
+
+class TransactionSplit(MemoryDriver):
+    """One write after the other, until one is refused."""
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        with self._lock:
+            if any(not holds(check.condition, self._current(check)) for check in checks):
+                return Rejected()
+        tokens = []
+        for write in writes:
+            outcome = self.write(write)
+            if isinstance(outcome, Refused):
+                return Rejected()
+            tokens.append(outcome.token)
+        return Committed(tuple(tokens))
+
+
+class ChecksLeftOut(MemoryDriver):
+    """A commit looks at what it writes alone."""
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        return super().commit(writes, [])
+
+
+class CommitInOneCollection(MemoryDriver):
+    """What belongs to a second collection is not written."""
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        first = [w for w in writes if w.collection == writes[0].collection]
+        outcome = super().commit(first, checks)
+        if isinstance(outcome, Committed):
+            return Committed((*outcome.tokens, *[0] * (len(writes) - len(outcome.tokens))))
+        return outcome
+
+
+class WidthCutOff(MemoryDriver):
+    """A commit has room for 25 writes and says nothing about the others."""
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        return super().commit(writes[:25], checks)
+
+
+class ManyAnswersOutOfOrder(MemoryDriver):
+    """Outcomes in the order in which they came."""
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        outcomes = super().write_many(writes)
+        return sorted(outcomes, key=lambda outcome: isinstance(outcome, Refused))
+
+
+class ManyWithoutConditions(MemoryDriver):
+    """A bulk call that knows no conditions."""
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        return super().write_many([attrs.evolve(w, condition=ANYTHING) for w in writes])
+
+
+class ManyLost(MemoryDriver):
+    """It sends 25 and reports all as written."""
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        done = super().write_many(writes[:25])
+        return [*done, *(Written(0) for _ in writes[25:])]
