@@ -58,7 +58,12 @@ def engines(
             kept = lasting and name == dynamodb.NAME
             restart: Callable[[], None] | None = engine.restart if kept else None
             servers.append(
-                Server(port=engine.port, pid=partial(getattr, engine, "pid"), restart=restart)
+                Server(
+                    port=engine.port,
+                    pid=partial(getattr, engine, "pid"),
+                    restart=restart,
+                    lag=dynamodb.LAG if kept else 0.0,
+                )
             )
         yield {**urls, "control": urls[SOURCE]}, servers
 

@@ -112,12 +112,12 @@ def gone(client: socket.socket) -> bool:
         return True
 
 
-def test_a_proxy_passes_on_swallows_and_cuts() -> None:
+def test_a_proxy_passes_on_swallows_holds_and_cuts() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, Proxy(server.getsockname()[1]) as proxy:
         heard: list[bytes] = []
 
         def echo() -> None:
-            for _ in range(2):
+            for _ in range(3):
                 connection, _ = server.accept()
                 with connection, suppress(ConnectionError):  # a cut is a reset here as well
                     while data := connection.recv(100):
@@ -138,5 +138,15 @@ def test_a_proxy_passes_on_swallows_and_cuts() -> None:
                 thread.join(0.01)
             proxy.cut()
             assert gone(client)
+        proxy.swallow = False
+        proxy.hold()
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=0.2) as client:
+            client.sendall(b"three")
+            with pytest.raises(TimeoutError):
+                client.recv(100)
+            assert heard[-1] == b"two"
+            proxy.release()
+            client.settimeout(10)
+            assert client.recv(100) == b"three"
         thread.join(10)
-    assert heard == [b"one", b"two"]
+    assert heard == [b"one", b"two", b"three"]

@@ -30,11 +30,14 @@ class Server:
         pid: its process id just now.
         restart: ends it and starts it again with its data, on its port; ``None`` where its data
             would be gone.
+        lag: most seconds from its answer until what it answered for survives its end. Nothing new
+            reaches it for so long before a restart: what the engine loses is no finding.
     """
 
     port: int
     pid: Callable[[], int]
     restart: Callable[[], None] | None = None
+    lag: float = 0.0
 
 
 class Killer:
@@ -144,10 +147,13 @@ class Killer:
         self._later(self._random.uniform(0.2, 2.5), go_on)
 
     def _restart(self) -> None:
-        server = next(server for server, _ in self._servers if server.restart)
+        server, proxy = next(pair for pair in self._servers if pair[0].restart)
         if server in self._quiet or server.restart is None or time.monotonic() < self._restarts:
             return
+        proxy.hold()
+        time.sleep(server.lag)
         server.restart()
+        proxy.release()
         self._restarts = time.monotonic() + APART
         self.faults["engine restarts"] += 1
 

@@ -25,6 +25,8 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.delay = 0.0
         self.swallow = False
+        self._open = asyncio.Event()
+        self._open.set()
         self._engine = port
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -33,6 +35,14 @@ class Proxy:
         serving = asyncio.start_server(self._serve, "127.0.0.1", 0)
         self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
         self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def hold(self) -> None:
+        """Let what applications send wait; the engine's answers still pass."""
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def release(self) -> None:
+        """Pass on what was held, and what follows."""
+        self._loop.call_soon_threadsafe(self._open.set)
 
     def cut(self) -> None:
         """Cut all connections that are open; new ones are taken."""
@@ -72,6 +82,8 @@ class Proxy:
                 continue
             if self.delay:
                 await asyncio.sleep(self.delay)
+            if not answers:
+                await self._open.wait()
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError
