@@ -63,6 +63,9 @@ class Paces(Protocol):
     def background(self) -> Self:
         """The same for copying and comparing, which take what others leave."""
 
+    def by(self, until: float) -> Self:
+        """The same for calls that are sent by a moment of the monotonic clock, or not at all."""
+
     def portion(self, most: int) -> int:
         """How many records one call of copying should bring, of ``most`` at most."""
 
@@ -76,26 +79,35 @@ class Side:
         promised: what it promises. Nothing but this is ever asked for a driver's capabilities:
             what a plugin lowered holds everywhere.
         pace: what its calls pass, where it is limited.
+        may_be_home: whether it can decide what becomes of a record, alone and in transactions.
 
     Attributes:
         calls: the driver's calls, with records over its limit compressed on the way.
     """
 
-    __slots__ = ("_known", "_promised", "calls", "driver", "name", "pace")
+    __slots__ = ("_known", "_promised", "calls", "driver", "may_be_home", "name", "pace")
 
     def __init__(
-        self, name: str, driver: Driver, promised: Promised, pace: Paces | None = None
+        self,
+        name: str,
+        driver: Driver,
+        promised: Promised,
+        pace: Paces | None = None,
+        *,
+        may_be_home: bool = True,
     ) -> None:
         self.name = name
         self.driver = driver
         self.pace = pace
+        self.may_be_home = may_be_home
         self._promised = promised
         self._known: dict[str, Capabilities] = {}
         self.calls = Packing(driver, self.capabilities)
 
     def at(self, pace: Paces) -> Side:
         """The same side for calls that pass another way."""
-        side = Side(self.name, self.driver, self._promised, pace)
+        home = self.may_be_home
+        side = Side(self.name, self.driver, self._promised, pace, may_be_home=home)
         side._known = self._known
         return side
 

@@ -7,17 +7,18 @@ from functools import partial
 
 import attrs
 
-from polystore.capabilities import CONDITIONS, Freshness, Scope
+from polystore.capabilities import Capabilities, Freshness
 from polystore.driver import Segment
+from polystore.driver.side import Side
 from polystore.effects import Procedure
 from polystore.migration.fleet import Fleet, named
-from polystore.migration.group import OpenGroup
+from polystore.migration.group import OpenGroup, can_be_home, can_be_mirror
 from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.member import CLOSED
 from polystore.migration.preflight.report import report_of
 from polystore.migration.progress import copy_summary
 from polystore.migration.request import Request
-from polystore.migration.stages import BUCKETS, TARGET, Setting
+from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
 from polystore.route.plain import patiently
 
 PATIENCE = 30.0
@@ -75,20 +76,30 @@ Check = Callable[[Situation], Procedure[Gate]]
 
 
 async def homes_able(at: Situation) -> Gate:
-    """Both sides can be a home: strong reads, conditional writes, commits over collections."""
-    problems = []
-    for side in at.group.sides.values():
-        for collection in (*at.group.collections.values(), SLOTS):
-            promised = side.capabilities(collection)
-            if (
-                promised.reads.point is not Freshness.STRONG
-                or promised.transactions.scope is not Scope.STORE
-                or promised.writes.conditions != CONDITIONS
-            ):
-                problems.append(f"{side.name}: {collection.name}")
-    text = "both sides have strong reads, conditional writes and atomic commits"
+    """The source can be a home, the target at least a mirror (MIR-9)."""
+    source, target = (at.group.sides[name] for name in (SOURCE, TARGET))
+    problems = [*_lacking(at, source, can_be_home), *_lacking(at, target, can_be_mirror)]
+    text = (
+        "the source has strong reads, conditional writes and atomic commits, the target the first"
+    )
     says = "; ".join(problems) or text
     return Gate("homes-able", not problems, says, *_none(problems), firm=True)
+
+
+async def target_able(at: Situation) -> Gate:
+    """The target can be a home. Firm where a bucket would move; before, a mirror may be enough."""
+    problems = _lacking(at, at.group.sides[TARGET], can_be_home)
+    text = "the target has strong reads, conditional writes and atomic commits"
+    lacks = f"{'; '.join(problems)}: it can only be a mirror, no bucket can move to it"
+    firm = at.setting.stage is Stage.DUAL_READ
+    says = lacks if problems else text
+    return Gate("target-able", not problems, says, *_none(problems), firm=firm)
+
+
+def _lacking(at: Situation, side: Side, able: Callable[[Capabilities], bool]) -> list[str]:
+    """The collections of which a side promises too little."""
+    asked = (*at.group.collections.values(), SLOTS)
+    return [f"{side.name}: {c.name}" for c in asked if not able(side.capabilities(c))]
 
 
 async def control_able(at: Situation) -> Gate:

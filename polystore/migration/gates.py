@@ -20,6 +20,7 @@ from polystore.migration.checks import (
     nobody_closed,
     preflight,
     sole_access,
+    target_able,
     target_empty,
     verified,
     verified_since_turned,
@@ -41,6 +42,7 @@ INTO: dict[tuple[Stage, Stage], tuple[Check, ...]] = {
         members_know,
         control_able,
         homes_able,
+        target_able,
         collections_there,
     ),
     (Stage.ARMED, Stage.PREPARE): (
@@ -68,6 +70,7 @@ EVERY_STEP: tuple[Check, ...] = (all_acked, nobody_closed)
 """The gates of every step, on the way back, too; a step waits for them first."""
 
 FIRST_TURN: tuple[Check, ...] = (
+    target_able,
     verified,
     verified_lately,
     way_back_proven,

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import attrs
 
+from polystore.capabilities import CONDITIONS, Capabilities, Freshness, Scope
 from polystore.capacity import Capacity
 from polystore.config import Group
 from polystore.driver import Driver
@@ -17,6 +18,7 @@ from polystore.identity import WriteIds
 from polystore.migration.breaker import Breaker
 from polystore.migration.ledger import SLOTS, Ledger
 from polystore.migration.load import Load
+from polystore.migration.movement import MovedSide, Movement
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage, bucket_of
 from polystore.observe import Counters, Event
 from polystore.observe.events import nobody
@@ -42,6 +44,20 @@ class Bounds:
         if stage in (Stage.PREPARE, Stage.DUAL_WRITE, Stage.DUAL_READ):
             return self.both
         return self.target
+
+
+def can_be_home(promised: Capabilities) -> bool:
+    """Whether a database can decide for its records: conditional writes, commits over all."""
+    return (
+        can_be_mirror(promised)
+        and promised.transactions.scope is Scope.STORE
+        and promised.writes.conditions == CONDITIONS
+    )
+
+
+def can_be_mirror(promised: Capabilities) -> bool:
+    """Whether it can be brought what others decide: by strong reads of what it has."""
+    return promised.reads.point is Freshness.STRONG
 
 
 class OpenGroup:
@@ -90,16 +106,24 @@ class OpenGroup:
         self.copying = Limiter(
             "copy", signal, self.counters.add, Capacity(rate=config.backfill_rate)
         )
-        self.sides = MappingProxyType(
-            {
-                name: Side(name, driver, promised, Pace(self.limiters[name]))
-                for name, driver in ((SOURCE, source), (TARGET, target))
-            }
-        )
-        self.breakers = MappingProxyType({name: Breaker() for name in self.sides})
         self.ids = ids
         self._notify = notify
-        self.ledger = Ledger(Side("control", control, promised), config.name, ids)
+        ruling = Side("control", control, promised)
+        self.ledger = Ledger(ruling, config.name, ids)
+        promises = [promised(target, collection) for collection in self.collections.values()]
+        goal = Side(
+            TARGET,
+            target,
+            promised,
+            Pace(self.limiters[TARGET]),
+            may_be_home=all(map(can_be_home, promises)),
+        )
+        if any(one.writes.conditions != CONDITIONS for one in promises):
+            table = Movement(ruling, config.name, ids, config.lease, config.quarantine)
+            goal = MovedSide(goal, table)
+        origin = Side(SOURCE, source, promised, Pace(self.limiters[SOURCE]))
+        self.sides = MappingProxyType({SOURCE: origin, TARGET: goal})
+        self.breakers = MappingProxyType({name: Breaker() for name in self.sides})
         self.bounds = {name: self._bounds(c) for name, c in self.collections.items()}
         self.slots = {name: Bound(SLOTS, (side,)) for name, side in self.sides.items()}
 

@@ -8,7 +8,7 @@ from polystore.capacity import FAIL
 from polystore.driver import Stored, Write
 from polystore.driver.side import Side
 from polystore.effects import Now, Sleep, Uniform
-from polystore.errors import MigrationError, MirrorPending, PolystoreError
+from polystore.errors import Contention, MigrationError, MirrorPending, PolystoreError
 from polystore.migration.frame import Admitted, Frame
 from polystore.migration.mirror import mirror_write, put_all_if_older
 from polystore.observe.counters import DUE, MIRRORED, PENDING, QUEUED
@@ -62,7 +62,7 @@ class Mirroring(Frame):
         ]
         try:
             await put_all_if_older(mirror, ready)
-        except MigrationError:
+        except (MigrationError, Contention):  # it answers, but somebody else is at this key
             return False
         except PolystoreError:
             breaker.failed(await Now())

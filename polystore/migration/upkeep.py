@@ -6,7 +6,13 @@ import math
 
 from polystore.driver.side import Side
 from polystore.effects import Now, Signal
-from polystore.errors import ConfigError, DeadlineExceeded, MigrationError, PolystoreError
+from polystore.errors import (
+    ConfigError,
+    Contention,
+    DeadlineExceeded,
+    MigrationError,
+    PolystoreError,
+)
 from polystore.migration.group import OpenGroup
 from polystore.migration.home import Fenced, resolve
 from polystore.migration.latch import Latch
@@ -62,7 +68,7 @@ class Upkeep:
                 continue
             if _needs_slots(setting, side.name):
                 await add_slots(ledger, incarnation, side, SLOTS_AT_START, until=until)
-            elif setting.stage is Stage.DUAL_READ:
+            elif setting.stage is Stage.DUAL_READ and side.may_be_home:
                 try:
                     await add_slots(ledger, incarnation, side, SLOTS_AT_START, until=until)
                 except (ConfigError, DeadlineExceeded):
@@ -168,7 +174,7 @@ class Upkeep:
         breaker = self.group.breakers[mirror.name]
         try:
             written = await converge(home, mirror, collection, key, setting)
-        except MigrationError:
+        except (MigrationError, Contention):  # the mirror answers
             raise
         except PolystoreError:
             breaker.failed(await Now())

@@ -57,6 +57,11 @@ class Pace:
         """The same for copying and comparing, which take what others leave."""
         return Pace(self.limiter, BACKGROUND, until)
 
+    def by(self, until: float) -> Pace:
+        """The same for calls that are sent by a moment of the monotonic clock, or not at all."""
+        last = until if self._until is None else min(until, self._until)
+        return Pace(self.limiter, self._rank, last, self._prepaid)
+
     def portion(self, most: int) -> int:
         """How many records one call of copying should bring, of ``most`` at most."""
         return self.limiter.portion(most)

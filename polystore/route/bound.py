@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import attrs
@@ -21,14 +23,15 @@ from polystore.values import Fields, Key, checked_fields, digest
 class Bound:
     """A collection and the sides that are in play for it; checks what goes to them.
 
-    ``capabilities`` is the meet of the sides': what an application may rely on.
+    ``capabilities`` is the meet of the sides': what an application may rely on. Transactions are
+    the matter of those that may be a home.
     """
 
     __slots__ = (
+        "_homes",
         "_limited",
         "_omitting",
         "_plain_keys",
-        "_sides",
         "_strict",
         "_types",
         "capabilities",
@@ -37,11 +40,12 @@ class Bound:
 
     def __init__(self, collection: Collection, sides: Sequence[Side]) -> None:
         self.collection = collection
-        met = sides[0].capabilities(collection)
-        for other in sides[1:]:
-            met = met & other.capabilities(collection)
+        met = reduce(and_, (side.capabilities(collection) for side in sides))
+        self._homes = tuple(side for side in sides if side.may_be_home)
+        if 0 < len(self._homes) < len(sides):
+            homes = reduce(and_, (side.capabilities(collection) for side in self._homes))
+            met = attrs.evolve(met, transactions=homes.transactions)
         self.capabilities = met
-        self._sides = tuple(sides)
         self._types: tuple[Any, ...] = tuple(field.type for field in collection.key)
         self._omitting = frozenset(
             name for name, rule in met.indexes.empty.items() if rule is EmptyIndexed.OMITTED
@@ -150,7 +154,7 @@ class Bound:
         if promised.items and items + len(beside) > promised.items.most:
             usable = attrs.evolve(promised.items, most=promised.items.most - len(beside))
             raise exceeded("transactions.items", usable, items, what, None).error(name, None)
-        for side in self._sides:
+        for side in self._homes:
             most = side.capabilities(self.collection).transactions.size
             if most is None:
                 continue

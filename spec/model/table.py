@@ -56,8 +56,12 @@ GUARDS: dict[str, dict[str, tuple[str, ...]]] = {
         "PATH=9": EDGES,
     },
     "movement.pml": {
-        # Not in the code yet (MIR-9): a mirror needs conditional writes.
-        **dict.fromkeys(("SEED", "NO_LOCK", "NO_QUAR", "NO_RESYNC", "NO_OWNER", "NO_SELF"), ()),
+        "SEED": ("movement:Movement.claim",),
+        "NO_LOCK": ("movement:Movement.claim",),
+        "NO_QUAR": ("movement:rested",),
+        "NO_RESYNC": ("upkeep:Upkeep.settle", "recovery:_bring"),
+        "NO_OWNER": ("movement:Movement.release",),
+        "NO_SELF": ("movement:live",),
     },
     "verify.pml": {
         "NO_BARRIER": ("fleet:Fleet.barrier",),

@@ -78,6 +78,7 @@ def test_every_step_has_a_dry_run(migrate: Polystore) -> None:
         "members-know",
         "control-able",
         "homes-able",
+        "target-able",
         "collections-there",
     }
     assert migrate("back", *WHY, "--dry-run").code == 1
@@ -89,6 +90,7 @@ def test_every_step_has_a_dry_run(migrate: Polystore) -> None:
     forward(migrate, ("backfill",), ("advance", *WHY))
     assert gates("dial", "10") == {
         **every,
+        "target-able": True,
         "verified": False,
         "verified-lately": True,
         "way-back-proven": False,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
 import pytest
 
-from polystore.driver import ANYTHING, NOTHING, Committed, Rejected, Write, Written
+from polystore.driver import ANYTHING, NOTHING, Committed, Rejected, Stored, Write, Written
 from polystore.driver.side import Side, read_one
+from polystore.errors import PolystoreError
 from polystore.identity import WriteIds
 from polystore.migration import (
     acknowledging,
@@ -21,6 +24,7 @@ from polystore.migration import (
     member,
     mirror,
     mirroring,
+    movement,
     recovery,
     repair,
     sharing,
@@ -32,11 +36,12 @@ from polystore.migration import (
 from polystore.migration import (
     gates as gates_,
 )
-from polystore.migration.ledger import SLOTS
+from polystore.migration.ledger import CONTROL, SLOTS, Ledger
 from polystore.migration.slots import Slot, SlotRecord, Target, targets_of
 from polystore.migration.stages import Stage
 from polystore.testing.history import NotLinearizable
 from polystore.testing.simulator import ROUGH, Choices, Plan, Times, Trial, Violation
+from polystore.testing.simulator.batch import TO_A_MIRROR
 
 SHORT = Times(lease=1.0, poll=0.25, quarantine=8.0, call_timeout=1.0)
 BUSY = Plan(start=(Stage.DUAL_READ,), furthest=Stage.DUAL_READ, times=SHORT)
@@ -56,6 +61,13 @@ PLAIN = Plan(
     start=(Stage.SOURCE_ONLY,), furthest=Stage.DUAL_WRITE, times=SHORT, seconds=15.0,
     items=(10,), think=0.05,
 )  # fmt: skip
+
+MOVED = Plan(
+    start=(Stage.DUAL_WRITE, Stage.DUAL_READ), furthest=Stage.DUAL_READ, pair=TO_A_MIRROR,
+    times=Times(lease=1.0, poll=0.25, quarantine=4.0, call_timeout=1.0), items=(2,), think=0.05,
+    faults=LATE,
+)  # fmt: skip
+"""Few keys, mirrored through the movement table."""
 
 Removal = tuple[Any, str, Any]
 """What is replaced, and by what: a guard is gone."""
@@ -92,6 +104,19 @@ async def nothing(*_: Any, **__: Any) -> None:
 
 async def none_of_them(*_: Any, **__: Any) -> list[Any]:
     return []
+
+
+async def _unlocked(self: movement.Movement, *_: Any) -> movement.Row:
+    """Nobody has a key of the mirror for itself."""
+    ledger = Ledger(self._control, "nobody", self._ids)
+    return movement.Row(ledger, Stored((), None, None), math.inf)
+
+
+async def released_anyhow(_: movement.Movement, row: movement.Row) -> None:
+    """A row goes, whoever it belongs to by now."""
+    key = (row.ledger.group, movement.ITEM)
+    with suppress(PolystoreError):
+        await row.ledger.side.write(Write(CONTROL, key, None))
 
 
 async def zero(*_: Any, **__: Any) -> int:
@@ -331,6 +356,16 @@ GUARDS = {
             (coordinator, "frozen_step", _no_freeze),
             (coordinator, "thawed", lambda now, _: attrs.evolve(now, epoch=now.epoch + 1)),
         ]
+    ),
+    "a row for each key": Guard(
+        removed=lambda: [
+            (movement.Movement, "claim", _unlocked),
+            (movement.Movement, "release", nothing),
+        ],
+        plan=MOVED,
+    ),
+    "quarantine of a row": Guard(
+        removed=lambda: [(movement, "rested", lambda *_: True)], plan=MOVED
     ),
     "token": Guard(removed=lambda: [(writing, "unchanged", lambda _: ANYTHING)]),
 }

@@ -36,6 +36,7 @@ class Scene:
         members: processes of the application.
         clients: threads of each that work from the beginning of the scene.
         faults: of the network, from the beginning of the scene.
+        pair: what source and target imitate.
     """
 
     def __init__(
@@ -53,9 +54,15 @@ class Scene:
         width: int = 64,
         tracing: bool = False,
         preload: bool = True,
+        pair: tuple[str, str] = ("memory", "memory"),
     ) -> None:
         self.fleet = SimulatedFleet(
-            Choices.seeded(seed), colocate=colocate, times=times, width=width, tracing=tracing
+            Choices.seeded(seed),
+            pair=pair,
+            colocate=colocate,
+            times=times,
+            width=width,
+            tracing=tracing,
         )
         self.load = Load(self.fleet, items=items)
         if preload:

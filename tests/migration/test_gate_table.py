@@ -58,7 +58,11 @@ def nothing(_: Scene) -> None:
     """The gate is shut from the beginning."""
 
 
-def without_commits(scene: Scene) -> None:
+def source_without_commits(scene: Scene) -> None:
+    scene.fleet.drivers[SOURCE].__class__ = NoCommits
+
+
+def target_without_commits(scene: Scene) -> None:
     scene.fleet.drivers[TARGET].__class__ = NoCommits
 
 
@@ -203,7 +207,8 @@ class Case:
 
 CASES = [
     Case(gate="control-able", stage=Stage.SOURCE_ONLY, shut=stale_control, firm=True),
-    Case(gate="homes-able", stage=Stage.SOURCE_ONLY, shut=without_commits, firm=True),
+    Case(gate="homes-able", stage=Stage.SOURCE_ONLY, shut=source_without_commits, firm=True),
+    Case(gate="target-able", stage=Stage.SOURCE_ONLY, shut=target_without_commits),
     Case(gate="collections-there", stage=Stage.SOURCE_ONLY, shut=without_slots),
     Case(gate="members-know", stage=Stage.ARMED, shut=old_member, firm=True),
     Case(gate="preflight", stage=Stage.ARMED, shut=without_preflight),

@@ -80,7 +80,7 @@ class Weak(Imitation):
 @pytest.mark.rule("GATE-2")
 def test_a_side_that_can_be_no_home_is_refused_at_the_start() -> None:
     with Scene() as scene:
-        scene.fleet.drivers[TARGET].__class__ = Weak
+        scene.fleet.drivers[SOURCE].__class__ = Weak
         operator = Operator(scene.fleet)  # who opens the group now: promises are asked once
         refused(scene, operator.start, "homes-able")
 

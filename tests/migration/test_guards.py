@@ -25,6 +25,7 @@ from polystore.migration import (
     fleet,
     home,
     latch,
+    movement,
     recovery,
     repair,
     session,
@@ -44,6 +45,7 @@ from tests.migration import (
     test_canary,
     test_dial,
     test_members,
+    test_movement,
     test_recovery,
     test_sharing,
     test_spill,
@@ -64,6 +66,7 @@ from tests.migration.guards import (
     none_of_them,
     nothing,
     only_read,
+    released_anyhow,
     zero,
 )
 from tests.migration.scene import Scene
@@ -128,6 +131,14 @@ def ahead_is_repaired() -> None:
 
 
 DIRECTED: dict[str, tuple[Callable[[], Sequence[Removal]], Callable[[], None]]] = {
+    "owner of a row": (
+        lambda: [(movement.Movement, "release", released_anyhow)],
+        test_movement.test_a_row_that_was_taken_over_is_not_given_back_by_who_had_it,
+    ),
+    "lease of a row": (
+        lambda: [(movement, "live", lambda *_: True)],
+        test_movement.test_who_stood_still_past_the_lease_of_its_row_writes_nothing,
+    ),
     "joining looks again": (
         lambda: [(session.Session, "_catch_up", nothing)],
         test_members.test_who_joins_with_an_old_look_at_control_does_not_serve_under_it,

@@ -11,13 +11,17 @@ import attrs
 from polystore.testing.history import NotLinearizable
 from polystore.testing.simulator.choices import Choices
 from polystore.testing.simulator.happenings import missing
-from polystore.testing.simulator.imitation import MANNERS
-from polystore.testing.simulator.plan import PAIRS
+from polystore.testing.simulator.imitation import MANNERS, MASKED
+from polystore.testing.simulator.plan import MIRRORED, PAIRS
 from polystore.testing.simulator.trial import Trial
 from polystore.testing.simulator.watch import Violation
 
-EVERY_PAIR = tuple(product(MANNERS, MANNERS))
+_HOMES = [name for name in MANNERS if name != MASKED]
+EVERY_PAIR = tuple(product(_HOMES, _HOMES))
 """Source and target, by the names of their drivers; each with each, itself too."""
+
+TO_A_MIRROR = ("memory", MASKED)
+"""A pair whose target cannot be more than a mirror."""
 
 
 @attrs.define
@@ -53,7 +57,7 @@ class Batch:
 
 def played(pair: tuple[str, str], choices: Choices) -> Trial:
     """One trial of a pair, ready to run."""
-    return Trial(choices, attrs.evolve(PAIRS, pair=pair))
+    return Trial(choices, attrs.evolve(MIRRORED if MASKED in pair else PAIRS, pair=pair))
 
 
 def run_batch(pair: tuple[str, str], seeds: Iterable[int]) -> Batch:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import attrs
 
-from polystore.driver import Consistency
+from polystore.driver import ANYTHING, Consistency, Write
 from polystore.effects import Call
 from polystore.errors import (
     Contention,
@@ -237,9 +237,14 @@ def held_for(faults: Faults, sent: Sent, timeout: float) -> Fate:
 
 def _hold(faults: Faults, sent: Sent) -> float:
     least, most = faults.hold_seconds
-    if sent.method == "write" and sent.call.arguments[0].stamp is None:
+    if sent.method == "write" and _plain(sent.call.arguments[0]):
         most = min(most, faults.plain_hold)
     return sent.choices.between(min(least, most), most)
+
+
+def _plain(write: Write) -> bool:
+    """Whether nothing but time keeps it from landing late: what the quarantine is for."""
+    return write.stamp is None or write.condition is ANYTHING
 
 
 def _refusal(sent: Sent) -> PolystoreError:

@@ -15,8 +15,9 @@ from zlib import crc32
 
 import attrs
 
-from polystore.capabilities import Capabilities, Freshness, Limit
+from polystore.capabilities import Capabilities, Freshness, Limit, Transactions, Writes
 from polystore.driver import (
+    ANYTHING,
     Check,
     Committed,
     Consistency,
@@ -79,8 +80,11 @@ MANNERS = {
     "sqlite": Manners(versions=False),
     "datastore": Manners(tells=False, lags=True),
     "dynamodb": Manners(versions=False, knows_own=True, scattered=True, lags=True),
+    "masked": Manners(),
 }
-"""The databases that can be imitated."""
+"""The databases that can be imitated; ``masked`` has neither conditions nor transactions."""
+
+MASKED = "masked"
 
 
 @cache
@@ -92,6 +96,12 @@ def _model(name: str) -> Driver:
 
 @cache
 def _promised(name: str, collection: Collection) -> Capabilities:
+    if name == MASKED:
+        return attrs.evolve(
+            _promised("memory", collection),
+            writes=Writes(conditions=frozenset({"anything"})),
+            transactions=Transactions(),
+        )
     promised = _model(name).capabilities(collection)
     return attrs.evolve(
         promised,
@@ -145,6 +155,8 @@ class Imitation(MemoryDriver):
         return super()._apply(table, write)
 
     def write(self, write: Write) -> Written | Refused:
+        able = self.imitated != MASKED or write.condition is ANYTHING
+        assert able, "a condition that it does not have"
         outcome = super().write(write)
         if isinstance(outcome, Written):
             return outcome

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator
 from polystore.migration.fleet import Fleet
@@ -15,6 +17,9 @@ from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
 
 REQUEST = Request("operator", "simulated", confirm="shop", sole=True)
 """Everything that a gate may want from a person."""
+
+START = attrs.evolve(REQUEST, override=frozenset({"target-able"}))
+"""The same for a start: a target that can only be a mirror will do."""
 
 _WAY = list(Stage)
 
@@ -47,7 +52,7 @@ class Operator:
     def start(self) -> Setting:
         """Begin a run, after a look at the source."""
         self.preflight()
-        return self.fleet.do(self.member, self.coordinator.start(REQUEST))
+        return self.fleet.do(self.member, self.coordinator.start(START))
 
     def advance(self) -> Setting:
         """Go to the next stage."""

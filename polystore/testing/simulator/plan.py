@@ -79,3 +79,11 @@ PAIRS = Plan(
     times=Times(lease=0.8, poll=0.25, fast_poll=0.1, quarantine=4.0),
 )  # fmt: skip
 """Short and dense, for many seeds; ``attrs.evolve(PAIRS, pair=(source, target))``."""
+
+MIRRORED = attrs.evolve(
+    PAIRS,
+    start=(Stage.SOURCE_ONLY, Stage.DUAL_WRITE, Stage.DUAL_READ, Stage.DUAL_READ),
+    dials=(0.0,),
+    furthest=Stage.DUAL_READ,
+)
+"""The same for a target that can only be a mirror."""

@@ -22,7 +22,7 @@ from polystore.testing.simulator.faults import CALM
 from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
 from polystore.testing.simulator.happenings import GONE_ON
 from polystore.testing.simulator.load import Load
-from polystore.testing.simulator.operator import REQUEST, Operator
+from polystore.testing.simulator.operator import REQUEST, START, Operator
 from polystore.testing.simulator.plan import Plan
 from polystore.testing.simulator.rest import come_to_rest
 from polystore.testing.simulator.scheduler import Task
@@ -273,7 +273,7 @@ class Trial:
         match stage:
             case Stage.SOURCE_ONLY:
                 await coordinator.preflight(REQUEST, Scan(operator.group, page=3, parallel=2))
-                await coordinator.start(REQUEST)
+                await coordinator.start(START)
             case Stage.DUAL_WRITE if below(onward):
                 if not self._careless(choices):
                     if below(3) == 2:
