@@ -8,7 +8,14 @@ from pathlib import Path
 import attrs
 import click
 
-from polystore.cli.options import C, group_options, page_option, parallel_option, who_and_why
+from polystore.cli.options import (
+    C,
+    group_options,
+    page_option,
+    parallel_option,
+    who_and_why,
+    within_option,
+)
 from polystore.cli.output import Output, reported
 from polystore.cli.place import opened
 from polystore.cli.status import setting_data, stage_picture
@@ -43,12 +50,15 @@ def _changed(
     group: str | None,
     change: Callable[[Coordinator], Procedure[Setting]],
     *,
+    within: float | None,
     as_json: bool,
 ) -> None:
     """Run one command of the coordinator and print where things stand then."""
     output = Output(as_json=as_json)
     with opened(config, group) as ready:
-        coordinator = Coordinator(ready.group, told=lambda s: output.say(stage_picture(s)))
+        coordinator = Coordinator(
+            ready.group, patience=within, told=lambda s: output.say(stage_picture(s))
+        )
         setting = SyncRunner().run(change(coordinator))
     line = f"{setting.stage.value}: epoch {setting.epoch} is acknowledged by all"
     output.result(setting_data(setting), line)
@@ -57,6 +67,7 @@ def _changed(
 @migrate.command()
 @group_options
 @_reasons
+@within_option
 @dry_option
 @reported
 def start(
@@ -66,6 +77,7 @@ def start(
     who: str,
     why: str,
     override: tuple[str, ...],
+    within: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -79,7 +91,7 @@ def start(
     if dry_run:
         dry(config, group, request, looks(armed, starting, request), as_json=as_json)
     else:
-        _changed(config, group, begun, as_json=as_json)
+        _changed(config, group, begun, within=within, as_json=as_json)
 
 
 @migrate.command()
@@ -90,6 +102,7 @@ def start(
     "--confirm", default="", metavar="GROUP", help="Its name: for the point of no return."
 )
 @click.option("--sole-access", is_flag=True, help="Nobody reads or writes past the library.")
+@within_option
 @dry_option
 @reported
 def advance(
@@ -102,6 +115,7 @@ def advance(
     override: tuple[str, ...],
     confirm: str,
     sole_access: bool,
+    within: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -118,7 +132,7 @@ def advance(
     if dry_run:
         dry(config, group, request, looks(stage, next_stage, request), as_json=as_json)
     else:
-        _changed(config, group, advanced, as_json=as_json)
+        _changed(config, group, advanced, within=within, as_json=as_json)
 
 
 @migrate.command()
@@ -152,6 +166,7 @@ def clean(
 @click.argument("stage", required=False, type=click.Choice(BACK))
 @group_options
 @_reasons
+@within_option
 @dry_option
 @reported
 def back(
@@ -162,6 +177,7 @@ def back(
     who: str,
     why: str,
     override: tuple[str, ...],
+    within: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -177,7 +193,23 @@ def back(
     if dry_run:
         dry(config, group, request, looks(stage, landing, request), as_json=as_json)
     else:
-        _changed(config, group, gone_back, as_json=as_json)
+        _changed(config, group, gone_back, within=within, as_json=as_json)
+
+
+@migrate.command()
+@group_options
+@who_and_why
+@reported
+def abort(config: Path, group: str | None, *, who: str, why: str, as_json: bool) -> None:
+    """Give up the step that is under way: back to where it came from, at once.
+
+    For a stage change or a freeze that not everybody has acknowledged. Nothing is lost. The next
+    step waits until everybody has acknowledged that it went back.
+    """
+    with opened(config, group) as ready:
+        setting = SyncRunner().run(Coordinator(ready.group).abort(Request(who, why)))
+    line = f"back in {setting.stage.value}, dial {setting.dial():g} %: epoch {setting.epoch}"
+    Output(as_json=as_json).result(setting_data(setting), line)
 
 
 @migrate.command()
@@ -194,6 +226,7 @@ def back(
 )
 @group_options
 @_reasons
+@within_option
 @dry_option
 @reported
 def dial(
@@ -206,10 +239,14 @@ def dial(
     who: str,
     why: str,
     override: tuple[str, ...],
+    within: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Give PERCENT of the keys their home on the target; up or down."""
+    """Give PERCENT of the keys their home on the target; up or down.
+
+    A batch of buckets waits for 3 seconds at most, or for --within where that is less.
+    """
     if (percent is None) == (buckets is None):
         raise click.UsageError("say either PERCENT or --buckets")
     goal = 100 * buckets / BUCKETS if buckets is not None else percent or 0.0
@@ -217,7 +254,9 @@ def dial(
     if dry_run:
         dry(config, group, request, lambda c: c.gates(request, dial=goal), as_json=as_json)
     else:
-        _changed(config, group, lambda c: c.dial(goal, request, batch), as_json=as_json)
+        _changed(
+            config, group, lambda c: c.dial(goal, request, batch), within=within, as_json=as_json
+        )
 
 
 @migrate.command()

@@ -11,6 +11,7 @@ from typing import TypeVar
 import click
 
 from polystore.cli.output import json_option
+from polystore.migration.epochs import PATIENCE
 
 C = TypeVar("C", bound=Callable[..., None])
 
@@ -55,6 +56,15 @@ def who_and_maybe_why(command: C) -> C:
     ):
         command = option(command)
     return command
+
+
+def within_option(command: C) -> C:
+    """The option that says how long a step may take before it goes back."""
+    return click.option(
+        "--within", default=None, type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+        help="Seconds in which every member has to acknowledge it; else it goes back to where it "
+        f"came from. By default {PATIENCE:g} and the group's quarantine.",
+    )(command)  # fmt: skip
 
 
 def parallel_option(default: int, done: str) -> Callable[[C], C]:

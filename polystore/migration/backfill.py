@@ -110,7 +110,7 @@ class Copier:
 
     async def _late(self, setting: Setting) -> list[Member]:
         """Who may still write without mirroring, behind a copier that has passed [M: BF_EARLY]."""
-        return [m for m in await Fleet(self.group).members() if m.acked < setting.epoch]
+        return await Fleet(self.group).behind(setting)
 
     async def _planned(self, ledger: Ledger, setting: Setting, name: str) -> list[SegmentProgress]:
         """The segments as they stand; planned now where nobody has. The first plan counts."""

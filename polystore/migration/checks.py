@@ -223,7 +223,7 @@ async def way_back_proven(at: Situation) -> Gate:
 
 async def all_acked(at: Situation) -> Gate:
     """Everybody works under the newest epoch [M: NO_ACKS]."""
-    late = [m for m in await at.fleet.members() if m.acked < at.setting.epoch]
+    late = await at.fleet.behind(at.setting)
     text = f"epoch {at.setting.epoch} is not acknowledged by {named(late)}: a backlog, or a lost "
     text += "answer, holds it back; try again, and look at `open` in the status"
     text = text if late else "everybody is there"

@@ -1,8 +1,7 @@
 """Changing the stage and the dial: what an operator's commands do.
 
 Any process may coordinate; the setting in the control store says where things stand, and each step
-can be taken up by another process. An epoch advances only if everybody acknowledged the one before
-[M: NO_ACKS]; giving up a freeze is the one exception [M: ABORT_EARLY].
+can be taken up by another process, or given up while not everybody has acknowledged it.
 """
 
 from __future__ import annotations
@@ -11,19 +10,15 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from polystore.effects import SECOND, Now, Sleep, WallClock
-from polystore.errors import (
-    IllegalEdge,
-    MigrationError,
-    PolystoreError,
-)
+from polystore.effects import Now, Sleep
+from polystore.errors import IllegalEdge, MigrationError
 from polystore.migration.checks import Check, Gate, Situation, copies_named
 from polystore.migration.clean import Swept, give_up, sweep
-from polystore.migration.fleet import Fleet, named
+from polystore.migration.epochs import Epochs
+from polystore.migration.fleet import behind
 from polystore.migration.gates import EVERY_STEP, INTO, ahead, looked_at, passed, turning
 from polystore.migration.group import OpenGroup
 from polystore.migration.load import Load
-from polystore.migration.member import Member
 from polystore.migration.preflight.checkpoints import run_of
 from polystore.migration.preflight.observed import forget
 from polystore.migration.preflight.report import Report, report_of, sign_off
@@ -35,21 +30,13 @@ from polystore.migration.stages import (
     TARGET,
     Setting,
     Stage,
-    aborted,
     after,
-    frozen_step,
+    given_up,
     moved_at,
     next_stage,
     previous_stage,
-    thawed,
 )
 from polystore.observe.events import DIAL_CHANGED, STAGE_CHANGED
-
-FREEZE_SECONDS = 3.0
-"""A freeze that not everybody has acknowledged by then is given up (PROTOCOL.md 2)."""
-
-LAGGARD_SECONDS = 1.0
-"""In a freeze, who has not acknowledged by then is shut out (PROTOCOL.md 2)."""
 
 
 class Coordinator:
@@ -57,7 +44,8 @@ class Coordinator:
 
     Args:
         group: the open group.
-        patience: seconds to wait for members to acknowledge a stage.
+        patience: seconds in which everybody has to acknowledge a step; then it is given up. See
+            :class:`Epochs`.
         told: called with each new setting, for people who watch.
     """
 
@@ -65,15 +53,12 @@ class Coordinator:
         self,
         group: OpenGroup,
         *,
-        patience: float = 120.0,
+        patience: float | None = None,
         told: Callable[[Setting], None] = lambda _: None,
     ) -> None:
         self.group = group
-        self.fleet = Fleet(group)
-        self._patience = patience
-        self._told = told
-        self._acked = (-1, 0.0)
-        """The newest epoch that was seen acknowledged by all, and when that was first seen."""
+        self.epochs = Epochs(group, patience=patience, told=told)
+        self.fleet = self.epochs.fleet
 
     async def start(self, request: Request) -> Setting:
         """Begin a run: source-only, armed, acknowledged by all. Where it has begun, finish that.
@@ -127,9 +112,8 @@ class Coordinator:
         await self._pass(turning(setting, goal, self.group.config.colocate), setting, request)
         async with self._recorded(setting, f"dial {percent:g}", request):
             while setting.moved != goal:
-                await self.fleet.barrier(within=self._patience)  # finds the dead before all wait
-                setting = await self._turn(setting, goal, width)
-                self._told(setting)
+                await self.fleet.barrier(within=self.epochs.patience)  # finds the dead before
+                setting = await self.epochs.turned(setting, goal, width)
         self.group.tell(DIAL_CHANGED, buckets=setting.moved, epoch=setting.epoch)
         await self.fleet.tell(setting, fast=False)
         return setting
@@ -238,25 +222,42 @@ class Coordinator:
     async def finish(self, request: Request = NOBODY) -> Setting:
         """Take up what another coordinator left: give up a freeze, wait for acknowledgements.
 
+        A stage change that does not come in its time is given up, too, where it leads back.
+
         Raises:
             GateClosed: naming who has not acknowledged, or is closed and not recovered.
         """
         setting = await self.group.ledger.setting()
         if setting.frozen is not None:
-            setting = await self.abort()
-        if await self._missing(setting):
+            setting = await self.epochs.go_back(setting)
+        missing = await self.epochs.missing(setting)
+        if missing:
+            if setting.left is not None and behind(setting, missing):
+                setting = await self.epochs.go_back(setting)
             passed(await looked_at(EVERY_STEP, self._situation(setting, request)), request)
-            return await self._acknowledged(setting)  # in the last moment
+            return await self.epochs.acknowledged(setting)  # in the last moment
         return setting
 
-    async def abort(self) -> Setting:
-        """Give up a freeze: back to where the buckets came from, without waiting."""
-        setting = await self.group.ledger.change_setting(
-            lambda now: None if now.frozen is None else aborted(now)
-        )
-        await self.fleet.tell(setting)
-        self._told(setting)
-        return setting
+    async def abort(self, request: Request) -> Setting:
+        """Give up the step that is under way: back to where it came from, without waiting.
+
+        Raises:
+            IllegalEdge: no step is under way, or nothing leads back from it.
+        """
+        setting = await self.group.ledger.setting()
+        back = given_up(setting)
+        if setting.frozen is None and not await self.fleet.behind(setting):
+            raise IllegalEdge(
+                f"everybody works under epoch {setting.epoch}: no step is under way; go back with "
+                "`polystore migrate back`, or dial"
+            )
+        what = "freeze" if setting.frozen is not None else setting.stage.value
+        async with self._recorded(setting, f"abort of {what}", request) as told:
+            new = await self.epochs.go_back(setting)
+            told.append(f"epoch {new.epoch}")
+        if new.epoch != back.epoch:
+            raise MigrationError("somebody else was quicker: look at the status")
+        return new
 
     def _recorded(self, setting: Setting, what: str, request: Request) -> Recorded:
         return Recorded(self.group.ledger, setting, what, request)
@@ -273,11 +274,9 @@ class Coordinator:
             await self.swept(request)
         async with self._recorded(setting, f"{what} → {stage.value}", request) as told:
             await self.fleet.tell(setting, fast=True)
-            new = await self._advanced(setting, lambda now: after(now, stage))
+            new = await self.epochs.changed(setting, stage)
             told.append(f"epoch {new.epoch}")
             self.group.tell(STAGE_CHANGED, stage=new.stage.value, epoch=new.epoch)
-            self._told(new)
-            new = await self._acknowledged(new)
         await self.fleet.tell(new, fast=False)
         return new
 
@@ -287,7 +286,7 @@ class Coordinator:
         Since everybody has acknowledged this stage, nobody has sent one. A coordinator that did
         not see that happen knows only that it has (STG-9).
         """
-        _, since = self._acked
+        _, since = self.epochs.acked
         left = since + self.group.config.quarantine - await Now()
         await Sleep(max(left, 0.0))
 
@@ -299,65 +298,3 @@ class Coordinator:
 
     def _situation(self, setting: Setting, request: Request) -> Situation:
         return Situation(self.group, self.fleet, setting, request)
-
-    async def _advanced(self, at: Setting, change: Callable[[Setting], Setting]) -> Setting:
-        """The next epoch, by compare-and-set, if the setting is still the one of ``at``."""
-        wanted = change(at)
-
-        def step(now: Setting) -> Setting | None:
-            if (now.epoch, now.stage, now.moved, now.frozen) == (
-                wanted.epoch, wanted.stage, wanted.moved, wanted.frozen,
-            ):  # fmt: skip
-                return None  # our own step, whose answer was lost
-            if now.epoch != at.epoch:
-                raise MigrationError("another coordinator was quicker: look at the status")
-            return change(now)
-
-        setting = await self.group.ledger.change_setting(step)
-        await self.fleet.tell(setting)
-        return setting
-
-    async def _acknowledged(self, setting: Setting) -> Setting:
-        """Wait until everybody works under the epoch.
-
-        Raises:
-            MigrationError: some do not; their operations go on under the epoch before.
-        """
-        missing = await self._missing(setting)
-        if missing:
-            raise MigrationError(
-                f"epoch {setting.epoch} ({setting.stage.value}) is not acknowledged by "
-                f"{named(missing)}: a backlog, or a lost answer, holds it back; try again"
-            )
-        return setting
-
-    async def _missing(self, setting: Setting) -> list[Member]:
-        """Wait until everybody works under the epoch; who does not, in the end."""
-        await self.fleet.tell(setting)
-        missing = await self.fleet.wait(_acked(setting), within=self._patience)
-        if not missing and self._acked[0] != setting.epoch:
-            self._acked = (setting.epoch, await Now())
-        return missing
-
-    async def _turn(self, setting: Setting, goal: int, width: int) -> Setting:
-        """One dial step: freeze a few buckets, and when all have acknowledged, give them away."""
-        frozen = await self._advanced(setting, lambda now: frozen_step(now, goal, width))
-        try:
-            missing = await self.fleet.wait(
-                _acked(frozen), within=FREEZE_SECONDS, close_after=LAGGARD_SECONDS
-            )
-        except PolystoreError:
-            await self.abort()
-            raise
-        if missing:
-            await self.abort()
-            raise MigrationError(
-                f"the freeze was not acknowledged within {FREEZE_SECONDS:g} s by {named(missing)}: "
-                f"the dial stays at {setting.dial():g} %; try again"
-            )
-        at = await WallClock() // SECOND
-        return await self._acknowledged(await self._advanced(frozen, lambda now: thawed(now, at)))
-
-
-def _acked(setting: Setting) -> Callable[[Member], bool]:
-    return lambda member: member.acked >= setting.epoch

@@ -45,6 +45,10 @@ class Fleet:
         self._remains = [member for member in members if removable(member)]
         return [member for member in members if member.state != RECOVERED]
 
+    async def behind(self, setting: Setting) -> list[Member]:
+        """Who does not work under an epoch yet."""
+        return behind(setting, await self.members())
+
     async def tidy(self) -> int:
         """Remove the records of the dead that the last look at the members found; how many.
 
@@ -149,6 +153,11 @@ def removable(member: Member) -> bool:
     Its slots are closed, what they named is converged, and its lease and plain calls have run out.
     """
     return member.state == RECOVERED
+
+
+def behind(setting: Setting, members: Sequence[Member]) -> list[Member]:
+    """Those of some members that do not work under an epoch yet."""
+    return [member for member in members if member.acked < setting.epoch]
 
 
 def named(members: Sequence[Member]) -> str:

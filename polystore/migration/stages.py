@@ -59,6 +59,8 @@ class Stage(Enum):
 
 _PLAIN = frozenset({Stage.SOURCE_ONLY, Stage.ARMED, Stage.CLEAN, Stage.DETACHED})
 _ORDER = list(Stage)
+_ONE_WAY = frozenset({Stage.TARGET_ONLY, Stage.CLEAN, Stage.DETACHED})
+"""Who is in target-only mirrors nothing any more: from there on nothing leads back [M: PATH 9]."""
 
 
 @attrs.frozen(kw_only=True)
@@ -81,6 +83,8 @@ class Setting:
         proven: epoch in which the way back was proven on canary records; 0 for none.
         verified_at, full_at: when that ended, and when the dial came to 100 %, in seconds since
             1970 as that machine's wall clock told; 0 for not. For two gates, no order rests on it.
+        left: the stage that the newest epoch came from, while it may go back there.
+        within: seconds in which everybody was to acknowledge it; 0 for no such time.
         load: rates and policies; they change without an epoch.
     """
 
@@ -99,6 +103,8 @@ class Setting:
     proven: int = 0
     verified_at: int = 0
     full_at: int = 0
+    left: Stage | None = None
+    within: int = 0
     load: Load = attrs.field(factory=Load)
 
     def home(self, bucket: int) -> str:
@@ -127,7 +133,9 @@ class Setting:
             "moved": self.moved, "frozen_from": lo, "frozen_to": hi, "barrier": self.barrier,
             "shadow": self.shadow, "observe": self.observe, "copied": self.copied,
             "turned": self.turned, "verified": self.verified, "proven": self.proven,
-            "verified_at": self.verified_at, "full_at": self.full_at, "load": self.load.to_fields(),
+            "verified_at": self.verified_at, "full_at": self.full_at,
+            "left": "" if self.left is None else self.left.value, "within": self.within,
+            "load": self.load.to_fields(),
         }  # fmt: skip
 
     @classmethod
@@ -147,6 +155,7 @@ class Setting:
             barrier=number("barrier"), shadow=number("shadow"), observe=bool(fields["observe"]),
             copied=number("copied"), turned=number("turned"), verified=number("verified"),
             proven=number("proven"), verified_at=number("verified_at"), full_at=number("full_at"),
+            left=Stage(fields["left"]) if fields["left"] else None, within=number("within"),
             load=Load.from_fields(fields["load"]),
         )  # fmt: skip
 
@@ -228,6 +237,8 @@ def after(setting: Setting, stage: Stage) -> Setting:
         proven=0,
         verified_at=0,
         full_at=0,
+        left=None if stage in _ONE_WAY else here,
+        within=0,
     )
     ends = here is Stage.PREPARE and stage is Stage.ARMED
     if starts or ends:  # plain writes take stamps away: what the target has counts no more
@@ -253,6 +264,19 @@ def previous_stage(stage: Stage) -> Stage:
     return _BACKWARD[stage]
 
 
+def given_up(setting: Setting) -> Setting:
+    """The next epoch after one that not everybody acknowledged in time: as it was before that.
+
+    Raises:
+        IllegalEdge: nothing leads back from this epoch.
+    """
+    if setting.frozen is not None:
+        return attrs.evolve(setting, epoch=setting.epoch + 1, frozen=None)
+    if setting.left is None:
+        raise IllegalEdge(f"nothing is to be given up: epoch {setting.epoch} leads nowhere back")
+    return attrs.evolve(after(setting, setting.left), left=None)
+
+
 def frozen_step(setting: Setting, goal: int, width: int) -> Setting:
     """The next epoch of a dial movement towards ``goal`` moved buckets: a freeze of a few.
 
@@ -267,7 +291,7 @@ def frozen_step(setting: Setting, goal: int, width: int) -> Setting:
         frozen = (setting.moved, min(goal, setting.moved + width))
     else:
         frozen = (max(goal, setting.moved - width), setting.moved)
-    return attrs.evolve(setting, epoch=setting.epoch + 1, frozen=frozen)
+    return attrs.evolve(setting, epoch=setting.epoch + 1, frozen=frozen, left=None, within=0)
 
 
 def thawed(setting: Setting, at: int) -> Setting:
@@ -285,8 +309,3 @@ def thawed(setting: Setting, at: int) -> Setting:
     return attrs.evolve(
         setting, epoch=epoch, frozen=None, moved=moved, turned=epoch, full_at=full_at
     )
-
-
-def aborted(setting: Setting) -> Setting:
-    """The next epoch after a freeze that is given up: the home stays where it was."""
-    return attrs.evolve(setting, epoch=setting.epoch + 1, frozen=None)

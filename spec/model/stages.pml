@@ -36,6 +36,7 @@
  *  PLAINDEL   no tombstones                         MIRROR_BLIND mirror write unconditional
  *  PLAIN_NOLEASE  writes of ARMED are sent without a lease check
  *  NO_QUARANTINE a process leaves ARMED without waiting for late plain calls
+ *  OLD_COPY   a copy counts although some did not mirror for a while (PATH 14)
  *  NO_BFGATE  FROZEN allowed before the copy is complete
  * Variants: LATEJOIN second process joins later; BFPENDING path starts with the copy still to do;
  * TWOCOPIERS a given-up copier still runs beside its successor.
@@ -89,6 +90,22 @@
 #elif PATH==9           /* wrong: undo the point of no return */
 #define NE 3
 #define PATHINIT path[0]=4;path[1]=5;path[2]=4
+#elif PATH==12          /* PREPARE given up, then done */
+#define NE 5
+#define PATHINIT path[0]=0;path[1]=1;path[2]=0;path[3]=1;path[4]=2
+#elif PATH==13          /* DUAL_WRITE given up, then done: it wants a copy of its own */
+#define NE 4
+#define PATHINIT path[0]=1;path[1]=2;path[2]=1;path[3]=2
+#elif PATH==14          /* the way back to PREPARE given up: the copy counts no more */
+#define NE 3
+#define PATHINIT path[0]=2;path[1]=1;path[2]=2
+#endif
+#if PATH==13            /* first epoch in which the copier of this path may start */
+#define FROM 3
+#elif PATH==14 && !defined(OLD_COPY)
+#define FROM 2
+#else
+#define FROM 0
 #endif
 
 byte path[NE];
@@ -273,12 +290,15 @@ proctype net() {
 }
 
 #define SETTLED(i)  (!member[i] || (closed[i] && recov[i]) || (!closed[i] && mep[i] == ctrl))
-#define SETTLED2(i) (!member[i] || (closed[i] && recov[i]) || (!closed[i] && ST(mep[i]) >= 2))
+#define COPYING(e)  (ST(e) >= 2 && (e) >= FROM)
+#define SETTLED2(i) (!member[i] || (closed[i] && recov[i]) || (!closed[i] && COPYING(mep[i])))
 #define ALLSET (SETTLED(0) && SETTLED(1))
 #ifdef NO_ACKS
 #define MAYGO (1)
 #elif defined(ABORT_EARLY)   /* FROZEN may go back to where it came from without waiting */
 #define MAYGO (ALLSET || (ctrl > 0 && path[ctrl] == 3 && path[ctrl+1] == path[ctrl-1]))
+#elif defined(ABORT_STAGE)   /* the first stage change may go back to where it came from without waiting */
+#define MAYGO (ALLSET || (ctrl == 1 && path[2] == path[0]))
 #elif defined(ABORT_ANY)     /* negative control: leave FROZEN in any direction without waiting */
 #define MAYGO (ALLSET || path[ctrl] == 3)
 #else
@@ -294,12 +314,12 @@ proctype net() {
 proctype copier() {
   byte bv, bn;
   if
-  :: ST(0) >= 2 -> skip
+  :: ST(0) >= 2 && FROM == 0 -> skip
   :: else ->
 #ifdef BF_EARLY
-     atomic { ST(ctrl) >= 2 -> skip }
+     atomic { COPYING(ctrl) -> skip }
 #else
-     atomic { ST(ctrl) >= 2 && SETTLED2(0) && SETTLED2(1) -> skip }
+     atomic { COPYING(ctrl) && SETTLED2(0) && SETTLED2(1) -> skip }
 #endif
   fi;
   atomic { bv = v[0]; bn = n[0] };

@@ -48,8 +48,9 @@ GUARDS: dict[str, dict[str, tuple[str, ...]]] = {
         "NO_BFGATE": ("gates:copied",),
         "CLOSE_S_ONLY": ("recovery:_close_slot",),
         "CLOSE_T_ONLY": ("recovery:_close_slot",),
+        "OLD_COPY": ("stages:after",),
         "WEAK_TOKEN": ("writing:unchanged",),
-        "ABORT_ANY": ("coordinator:Coordinator.abort", "stages:aborted"),
+        "ABORT_ANY": ("epochs:Epochs.go_back", "stages:given_up"),
         "PATH=2": EDGES,
         "PATH=3": ("stages:frozen_step", *EDGES),
         "PATH=7": EDGES,
@@ -83,7 +84,7 @@ VARIANTS = {
     "write_path.pml": {"NP", "OPS", "LATES"},
     "stages.pml": {
         "OPS", "FENCES", "LATES", "FAILS", "PATH", "LATEJOIN", "BFPENDING", "TWOCOPIERS",
-        "ABORT_EARLY",
+        "ABORT_EARLY", "ABORT_STAGE",
     },
     "groups.pml": {"UNGROUPED", "MIXED"},
     "movement.pml": {"ONE_WRITER"},
@@ -152,6 +153,8 @@ RUNS = [
         "OPS=1 PATH=8 LATEJOIN FENCES=0",
         "OPS=1 PATH=5 ABORT_EARLY",
         "OPS=1 PATH=11 ABORT_EARLY",
+        *(f"OPS=1 PATH={path} ABORT_STAGE {scope}" for path in (12, 13) for scope in SCOPES),
+        *(f"OPS=1 PATH=14 ABORT_STAGE BFPENDING {scope}" for scope in SCOPES),
     ),
     *_removed("stages.pml", "OPS=1", "PATH=2 PATH=3 PATH=7 PATH=9"),
     *_removed(
@@ -167,6 +170,7 @@ RUNS = [
         "NO_FENCE MIRROR_BLIND WEAK_TOKEN",
     ),
     *_removed("stages.pml", "OPS=1 PATH=4", "CLOSE_S_ONLY"),
+    *_removed("stages.pml", "OPS=1 PATH=14 ABORT_STAGE FENCES=0 LATES=0", "OLD_COPY"),
     *_removed("stages.pml", "OPS=1 PATH=8 BFPENDING LATES=0 FAILS=0", "NO_BFGATE"),
     *_removed("stages.pml", "OPS=1 PATH=8 LATEJOIN FENCES=0", "JOIN_BLIND"),
 ]

@@ -18,6 +18,7 @@ from polystore.migration import (
     acknowledging,
     backfill,
     coordinator,
+    epochs,
     fleet,
     home,
     latch,
@@ -283,11 +284,13 @@ GUARDS = {
         plan=attrs.evolve(BUSY, faults=LATE),
     ),
     "prepare before dual-write": Guard(
-        seed=5, removed=lambda: [(coordinator, "after", _past_prepare)], plan=PLAIN
+        seed=5,
+        removed=lambda: [(m, "after", _past_prepare) for m in (coordinator, epochs)],
+        plan=PLAIN,
     ),
     "a run has its own stamps": Guard(
         seed=6,
-        removed=lambda: [(coordinator, "after", _same_run)],
+        removed=lambda: [(m, "after", _same_run) for m in (coordinator, epochs, stages)],
         plan=attrs.evolve(
             PLAIN, start=(Stage.DUAL_WRITE,), onward=2, seconds=40.0, crash=0.0, pause=0.0
         ),
@@ -353,8 +356,8 @@ GUARDS = {
     ),
     "freeze between two homes": Guard(
         removed=lambda: [
-            (coordinator, "frozen_step", _no_freeze),
-            (coordinator, "thawed", lambda now, _: attrs.evolve(now, epoch=now.epoch + 1)),
+            (epochs, "frozen_step", _no_freeze),
+            (epochs, "thawed", lambda now, _: attrs.evolve(now, epoch=now.epoch + 1)),
         ]
     ),
     "a row for each key": Guard(

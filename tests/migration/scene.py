@@ -8,7 +8,7 @@ from typing import Any, Self
 from polystore.driver import OlderThan, Segment, Stored
 from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.member import Incarnation
-from polystore.migration.stages import SOURCE, Setting, Stage
+from polystore.migration.stages import SOURCE, Setting, Stage, after
 from polystore.testing.history import Operation
 from polystore.testing.simulator import (
     CALM,
@@ -113,6 +113,13 @@ class Scene:
     def get(self, member: SimulatedMember, key: Key) -> Any:
         """Read a record, and wait for the end of that."""
         return self.fleet.do(member, self.load.get(member, key))
+
+    def announce(self, stage: Stage) -> Setting:
+        """Change the stage and wait for nobody, as a coordinator that dies then."""
+        member, epochs = self.operator.member, self.operator.coordinator.epochs
+        return self.fleet.do(
+            member, epochs.advanced(self.fleet.setting, lambda now: after(now, stage))
+        )
 
     def rule(self, rule: Rule) -> Rule:
         """Let something decide what becomes of calls."""

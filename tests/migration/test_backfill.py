@@ -32,10 +32,8 @@ def test_no_copy_before_all_have_acknowledged_dual_write() -> None:
         with pytest.raises(MigrationError, match="dual-write"):
             scene.operator.copy()
         scene.rule(lambda s: lost(s, 0.3) if s.process == "p0" and s.task == "session" else None)
-        impatient = Operator(scene.fleet, scene.operator.member, patience=0.5)
-        with pytest.raises(MigrationError, match="p0"):
-            impatient.advance()
-        assert scene.fleet.setting.stage is Stage.DUAL_WRITE
+        scene.announce(Stage.DUAL_WRITE)
+        scene.fleet.pass_time(0.5)
         with pytest.raises(MigrationError, match="have not acknowledged"):
             scene.operator.copy()
 
@@ -45,9 +43,8 @@ def test_a_write_of_prepare_behind_an_early_copier_is_not_left_behind() -> None:
     with Scene(Stage.PREPARE) as scene:
         scene.put(scene.members[0], KEY)
         scene.rule(lambda s: lost(s, 0.3) if s.process == "p0" and s.task == "session" else None)
-        impatient = Operator(scene.fleet, scene.operator.member, patience=0.5)
-        with pytest.raises(MigrationError):
-            impatient.advance()
+        scene.announce(Stage.DUAL_WRITE)
+        scene.fleet.pass_time(0.5)
         with suppress(MigrationError):
             scene.operator.copy()
         scene.put(scene.members[0], KEY)

@@ -6,7 +6,8 @@ import pytest
 
 from polystore.conditions import If
 from polystore.errors import IllegalEdge, InvalidRequest, MigrationError, MixedHome, Unavailable
-from polystore.migration.coordinator import FREEZE_SECONDS, Coordinator
+from polystore.migration.coordinator import Coordinator
+from polystore.migration.epochs import FREEZE_SECONDS
 from polystore.migration.ledger import CONTROL
 from polystore.migration.stages import (
     BUCKETS,
@@ -107,7 +108,9 @@ def test_a_laggard_is_shut_out_and_the_freeze_given_up_in_time() -> None:
         with pytest.raises(MigrationError, match="freeze was not acknowledged"):
             fleet.do(
                 scene.operator.member,
-                scene.operator.coordinator._turn(at, BUCKETS, scene.operator.member.group.step),
+                scene.operator.coordinator.epochs.turned(
+                    at, BUCKETS, scene.operator.member.group.step
+                ),
             )
         assert fleet.setting.moved == 0
         assert fleet.setting.frozen is None
@@ -165,7 +168,7 @@ def test_who_joins_during_a_freeze_waits_with_the_others() -> None:
         at = fleet.setting
         frozen = fleet.do(
             scene.operator.member,
-            scene.operator.coordinator._advanced(
+            scene.operator.coordinator.epochs.advanced(
                 at, lambda now: frozen_step(now, BUCKETS, BUCKETS)
             ),
         )
@@ -174,7 +177,7 @@ def test_who_joins_during_a_freeze_waits_with_the_others() -> None:
         write = fleet.spawn(late, scene.load.put(late, ("ann", 1)), "write")
         fleet.pass_time(1.0)
         assert not write.done
-        fleet.do(scene.operator.member, scene.operator.coordinator.abort())
+        fleet.do(scene.operator.member, scene.operator.coordinator.abort(REQUEST))
         fleet.run_until(lambda: write.done, 5, "its write")
         scene.rest()
         scene.no_failures()
@@ -240,7 +243,7 @@ def test_an_acknowledgement_without_an_answer_counts() -> None:
         scene.rule(rule)
         with_trouble = scene.fleet.spawn(
             scene.operator.member,
-            scene.operator.coordinator._turn(
+            scene.operator.coordinator.epochs.turned(
                 scene.fleet.setting, BUCKETS, scene.operator.member.group.step
             ),
             "turn",

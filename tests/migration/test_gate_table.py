@@ -106,6 +106,8 @@ def backlog(scene: Scene) -> None:
     coordinator = Coordinator(scene.operator.member.group, patience=1.0)
     with pytest.raises(MigrationError, match="not acknowledged"):
         scene.fleet.do(scene.operator.member, coordinator.advance(WORDS))
+    scene.fleet.pass_time(1.0)
+    assert scene.fleet.setting.stage is Stage.DUAL_WRITE  # given up; only it has not heard of that
 
 
 def old_member(scene: Scene) -> None:
@@ -226,7 +228,7 @@ CASES = [
     Case(gate="way-back-proven", stage=Stage.DUAL_READ, shut=source_refuses, to=10.0, held=True),
     Case(gate="backlog-young", stage=Stage.DUAL_READ, shut=lag, to=10.0, held=True),
     Case(gate="reads-agree", stage=Stage.DUAL_READ, shut=differing, to=10.0),
-    Case(gate="all-acked", stage=Stage.DUAL_WRITE, shut=backlog, to=0.0, firm=True),
+    Case(gate="all-acked", stage=Stage.DUAL_WRITE, shut=backlog, firm=True),
     Case(gate="nobody-closed", stage=Stage.DUAL_READ, shut=closed_for_long, to=10.0, firm=True),
     Case(
         gate="dial-at-100",

@@ -21,9 +21,10 @@ from polystore.migration import (
     backfill,
     backlog,
     canary,
-    coordinator,
+    epochs,
     fleet,
     home,
+    keeper,
     latch,
     movement,
     recovery,
@@ -41,6 +42,7 @@ from polystore.schema import Collection
 from polystore.testing.simulator import Choices, Trial
 from polystore.values import Key
 from tests.migration import (
+    test_abort,
     test_backfill,
     test_canary,
     test_dial,
@@ -251,8 +253,20 @@ DIRECTED: dict[str, tuple[Callable[[], Sequence[Removal]], Callable[[], None]]] 
         ahead_is_repaired,
     ),
     "abort of a freeze": (
-        lambda: [(coordinator.Coordinator, "abort", nothing)],
+        lambda: [(epochs.Epochs, "go_back", nothing)],
         test_dial.test_a_freeze_whose_coordinator_died_is_given_up_by_others,
+    ),
+    "a stage change that is given up": (
+        lambda: [(epochs.Epochs, "go_back", nothing)],
+        test_abort.test_a_step_that_nobody_coordinates_is_given_up_once_its_time_is_over,
+    ),
+    "telling for a coordinator that died": (
+        lambda: [(keeper.Keeper, "_take_up", nothing)],
+        lambda: test_abort.died_at(Stage.PREPARE, Stage.DUAL_WRITE, 22),
+    ),
+    "no giving up of the point of no return": (
+        lambda: [(stages, "_ONE_WAY", frozenset())],
+        test_abort.test_the_point_of_no_return_is_not_given_up_though_one_never_acknowledges,
     ),
 }
 

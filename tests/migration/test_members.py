@@ -74,6 +74,7 @@ def test_an_epoch_waits_for_everybody_and_the_error_names_who_is_missing() -> No
             impatient.advance()
         assert scene.fleet.setting.epoch == epoch
         scene.fleet.network.rules.clear()
+        scene.operator.advance()
         scene.operator.verify()
         scene.rest()
         scene.no_failures()
@@ -86,12 +87,12 @@ def test_the_watch_sees_an_epoch_that_was_begun_too_early() -> None:
         coordinator, member = scene.operator.coordinator, scene.operator.member
         scene.rule(lambda s: lost(s, 0.2) if s.process == "p2" and s.task == "session" else None)
         first = scene.fleet.do(
-            member, coordinator._advanced(scene.fleet.setting, _to(Stage.DUAL_READ))
+            member, coordinator.epochs.advanced(scene.fleet.setting, _to(Stage.DUAL_READ))
         )
         with pytest.raises(Violation, match="EPO-2"):
             scene.fleet.do(
                 member,
-                coordinator._advanced(first, lambda now: frozen_step(now, BUCKETS, BUCKETS)),
+                coordinator.epochs.advanced(first, lambda now: frozen_step(now, BUCKETS, BUCKETS)),
             )
 
 
@@ -106,8 +107,10 @@ def test_a_freeze_goes_back_without_waiting() -> None:
         member = scene.operator.member
         scene.rule(lambda s: lost(s, 0.2) if s.process == "p2" and s.task == "session" else None)
         at = fleet.setting
-        fleet.do(member, coordinator._advanced(at, lambda now: frozen_step(now, BUCKETS, BUCKETS)))
-        fleet.do(member, coordinator.abort(), 2.0)
+        fleet.do(
+            member, coordinator.epochs.advanced(at, lambda now: frozen_step(now, BUCKETS, BUCKETS))
+        )
+        fleet.do(member, coordinator.abort(REQUEST), 2.0)
         assert (fleet.setting.frozen, fleet.setting.moved) == (None, at.moved)
         fleet.network.rules.clear()
         scene.put(scene.members[0], KEY)
@@ -176,7 +179,7 @@ def test_who_joins_with_an_old_look_at_control_does_not_serve_under_it() -> None
         late = fleet.member("late")
         write = fleet.spawn(late, scene.load.put(late, KEY), "write")
         fleet.pass_time(0.1)
-        turned = scene.operator.coordinator._turn(
+        turned = scene.operator.coordinator.epochs.turned(
             fleet.setting, BUCKETS, scene.operator.member.group.step
         )
         assert fleet.do(scene.operator.member, turned).moved == BUCKETS
@@ -327,7 +330,7 @@ def test_who_was_shut_out_and_does_not_know_reads_until_its_lease_ends_and_no_lo
         try:
             fleet.do(
                 scene.operator.member,
-                scene.operator.coordinator._turn(
+                scene.operator.coordinator.epochs.turned(
                     fleet.setting, BUCKETS, scene.operator.member.group.step
                 ),
             )

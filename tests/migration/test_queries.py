@@ -9,7 +9,7 @@ import pytest
 from polystore.errors import CursorExpired
 from polystore.migration.stages import Stage, frozen_step
 from polystore.queries import Between, Position, QueryPlan
-from polystore.testing.simulator import ITEMS, Faults, SimulatedMember
+from polystore.testing.simulator import ITEMS, REQUEST, Faults, SimulatedMember
 from tests.migration.scene import Scene
 
 (INDEX,) = ITEMS.indexes
@@ -128,14 +128,14 @@ def test_a_query_waits_while_one_of_its_buckets_is_frozen() -> None:
         at = fleet.setting
         fleet.do(
             scene.operator.member,
-            coordinator._advanced(at, lambda now: frozen_step(now, 64, 64)),
+            coordinator.epochs.advanced(at, lambda now: frozen_step(now, 64, 64)),
         )
         fleet.run_until(lambda: scene.at(0).frozen is not None, 5, "a freeze")
         bound = member.operations["items"].access.bound()
         whole = fleet.spawn(member, member.route.query(bound, PLANS[2], None, 10, 10), "query")
         fleet.pass_time(0.5)
         assert not whole.done
-        fleet.do(scene.operator.member, coordinator.abort())
+        fleet.do(scene.operator.member, coordinator.abort(REQUEST))
         fleet.run_until(lambda: whole.done, 5, "the query")
         assert whole.error is None
 

@@ -254,7 +254,7 @@ def test_in_a_freeze_the_older_side_follows_the_newer() -> None:
         coordinator = scene.operator.coordinator
         fleet.do(
             scene.operator.member,
-            coordinator._advanced(at, lambda now: frozen_step(now, BUCKETS, BUCKETS)),
+            coordinator.epochs.advanced(at, lambda now: frozen_step(now, BUCKETS, BUCKETS)),
         )
         fleet.run_until(
             lambda: scene.stamp(TARGET, KEY) == scene.stamp(SOURCE, KEY), 6, "levelling"

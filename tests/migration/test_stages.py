@@ -14,11 +14,11 @@ from polystore.migration.stages import (
     TARGET,
     Setting,
     Stage,
-    aborted,
     affected,
     after,
     bucket_of,
     frozen_step,
+    given_up,
     moved_at,
     next_stage,
     previous_stage,
@@ -135,7 +135,7 @@ def test_steps_reach_any_dial_and_each_can_be_given_up(here: int, goal: int, wid
         assert 0 < hi - lo <= width
         assert frozen.moved == at.moved, "homes move when all have acknowledged the freeze"
         assert affected(at, frozen) == (lo, hi)
-        back = aborted(frozen)
+        back = given_up(frozen)
         assert (back.moved, back.frozen, back.epoch) == (at.moved, None, at.epoch + 2)
         new = thawed(frozen, 7)
         assert {b for b in range(BUCKETS) if at.home(b) != new.home(b)} == set(range(lo, hi))
@@ -159,8 +159,8 @@ def test_a_change_concerns_all_buckets_whose_treatment_changes() -> None:
     frozen = frozen_step(read, 64, 16)
     # Who missed the freeze stops what has moved behind it.
     assert affected(read, thawed(frozen, 7)) == (32, 48)
-    assert affected(frozen, aborted(frozen)) == (32, 48)
-    assert affected(read, aborted(frozen)) is None
+    assert affected(frozen, given_up(frozen)) == (32, 48)
+    assert affected(read, given_up(frozen)) is None
     assert affected(read, attrs.evolve(read, run=4)) == (0, BUCKETS)
 
 

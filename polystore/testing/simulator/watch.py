@@ -144,7 +144,8 @@ class Watch:
         for what in _ways(old, new):
             self.happened[what] += 1
         self.stepped(new)
-        gave_up = old.frozen is not None and new.frozen is None and new.moved == old.moved
+        thaws = old.frozen is not None and new.frozen is None and new.moved == old.moved
+        gave_up = thaws or (new.stage is old.left and new.left is None)
         for item, fields in self.members.items():
             acked = fields["acked"]
             assert isinstance(acked, int)
@@ -270,6 +271,9 @@ class Watch:
 def _ways(old: Setting, new: Setting) -> Iterable[str]:
     """What changed from one epoch to the next, in words."""
     if old.stage is not new.stage:
+        if new.stage is old.left and new.left is None:
+            yield "stage given up"
+            return
         yield f"{old.stage.value} → {new.stage.value}"
         order = list(Stage)
         if order.index(new.stage) < order.index(old.stage):
