@@ -172,7 +172,7 @@ def test_a_row_whose_making_had_no_answer_is_its_makers() -> None:
         assert rows(at) == []
 
 
-@pytest.mark.rule("MIR-9", "GATE-3")
+@pytest.mark.rule("MIR-9", "GATE-2")
 def test_no_bucket_moves_to_a_mirror() -> None:
     with scene(Stage.DUAL_READ) as at:
         with pytest.raises(GateClosed) as raised:
