@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 from polystore.capacity import QUEUE, check_overload
+from polystore.comparing import EXACT, Compare
 from polystore.errors import ConfigError, InvalidKey
 from polystore.values import INT_MAX, INT_MIN, RESERVED, Key
 
@@ -150,6 +151,7 @@ class Collection:
             ``wait``, ``fail`` or ``decline``; see :mod:`polystore.capacity`.
         oversized: ``"reject"`` (default) or ``"compress"``: what becomes of a record that is over
             the limit of a database. Compressed ones are read back whatever the policy is then.
+        compare: what a comparison of the two sides leaves out, or takes for alike.
 
     Raises:
         ConfigError: a name is wrong or doubled, or ``partition`` is out of range.
@@ -162,6 +164,7 @@ class Collection:
     placements: Mapping[str, Mapping[str, Any]] = attrs.field(converter=_freeze, factory=dict)
     overload: str = QUEUE
     oversized: Oversized = attrs.field(converter=_oversized, default=Oversized.REJECT, kw_only=True)
+    compare: Compare = attrs.field(default=EXACT, kw_only=True)
     key_names: tuple[str, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

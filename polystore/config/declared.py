@@ -33,6 +33,9 @@ def _frozen_capacity(capacity: Mapping[str, Capacity]) -> Mapping[str, Capacity]
     return MappingProxyType(dict(capacity))
 
 
+ADOPT, HALT = "adopt", "halt"
+"""What becomes of foreign records: they are taken for the home's truth, or the run stops."""
+
 TIMES = ("lease", "poll", "fast_poll", "quarantine", "call_timeout")
 """The fields of a group that are seconds."""
 
@@ -57,6 +60,8 @@ class Group:
         capacity: what each side may be asked for by one process, by ``source`` and ``target``.
         backfill_rate: records a second that a copy brings to the target; ``None``: all it can.
         gates: what its operators have agreed on for the gates.
+        foreign: what becomes of a record that somebody wrote past the library: ``adopt``, or
+            ``halt``, which stops the run where it is.
 
     Raises:
         ConfigError: a time is not positive, or they do not fit together.
@@ -78,6 +83,7 @@ class Group:
     )
     backfill_rate: float | None = None
     gates: Agreed = attrs.field(factory=Agreed)
+    foreign: str = ADOPT
 
     @control.default
     def _control(self) -> str:
@@ -99,6 +105,8 @@ class Group:
             raise ConfigError(f"{where}capacity is of source and target")
         if self.backfill_rate is not None and not 0 < self.backfill_rate < math.inf:
             raise ConfigError(f"{where}capacity.backfill must be above 0")
+        if self.foreign not in (ADOPT, HALT):
+            raise ConfigError(f"{where}foreign is {ADOPT} or {HALT}, not {self.foreign!r}")
         if self.colocate is not None and self.colocate < 1:
             raise ConfigError(f"{where}colocate must be at least 1, a number of key fields")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from polystore.capacity import Capacity
+from polystore.comparing import Compare
 from polystore.config.agreed import Agreed
 from polystore.config.declared import TIMES, Config, Group
 from polystore.config.table import Table
@@ -95,6 +96,7 @@ def _group(name: str, table: Table) -> Group:
     given = _given(
         control=_url(table, "control"),
         colocate=table.count("colocate"),
+        foreign=table.text("foreign"),
         **{time: table.seconds(time) for time in TIMES},
     )
     collections = table.texts("collections")
@@ -143,6 +145,7 @@ def _collection(name: str, table: Table, drivers: Container[str] | None) -> Coll
     key, partition, indexes = table.texts("key"), table.count("partition"), table.table("indexes")
     declared = {index: indexes.texts(index) for index in indexes.names()}
     overload, oversized = table.text("overload"), table.text("oversized")
+    compare = _compare(table.table("compare"))
     placements = _placements(table, drivers)
     try:
         return Collection(
@@ -150,10 +153,22 @@ def _collection(name: str, table: Table, drivers: Container[str] | None) -> Coll
             key,
             indexes=declared,
             placements=placements,
+            compare=compare,
             **_given(partition=partition, overload=overload, oversized=oversized),
         )
     except ConfigError as error:
         raise ConfigError(f"{table.path}: {error.message}") from error.__cause__
+
+
+def _compare(table: Table) -> Compare:
+    ignore = table.texts("ignore") if table.has("ignore") else ()
+    forms = table.table("normalise")
+    table.done()
+    normalise = {path: forms.texts(path) for path in forms.names()}
+    try:
+        return Compare(ignore, normalise)
+    except ConfigError as error:
+        raise ConfigError(f"{table.path}.{error.message}") from None
 
 
 def _placements(table: Table, drivers: Container[str] | None) -> dict[str, Mapping[str, Any]]:
@@ -161,7 +176,7 @@ def _placements(table: Table, drivers: Container[str] | None) -> dict[str, Mappi
     found: dict[str, Mapping[str, Any]] = {}
     for name in table.names():
         if drivers is None:
-            own = ("key", "partition", "indexes", "overload", "oversized")
+            own = ("key", "partition", "indexes", "overload", "oversized", "compare")
             mistyped = get_close_matches(name, own, cutoff=0.7)
             known = table.has_table(name) and not mistyped
         else:

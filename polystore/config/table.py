@@ -77,6 +77,11 @@ class Table:
         value = self._take(name)
         return Table({} if value is None else value, self.at(name))
 
+    def has(self, name: str) -> bool:
+        """Whether something of this name is left."""
+        self._known.append(name)
+        return name in self._left
+
     def has_table(self, name: str) -> bool:
         """Whether a table of this name is left."""
         return isinstance(self._left.get(name), Mapping)

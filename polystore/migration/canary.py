@@ -36,7 +36,7 @@ async def way_back(group: OpenGroup, setting: Setting, collection: Collection) -
         page = await target.scan(collection, Segment(), None, CANARIES)
         keys = [stored.key for stored in page.records]
         for there, here in zip(page.records, await read_all(source, collection, keys), strict=True):
-            if here is None or differs(setting, here, there):
+            if here is None or differs(setting, here, there, collection.compare):
                 continue
             write = canary(group, mirror_write(collection, there, setting), here)
             if not await _refused(source, write):

@@ -12,6 +12,7 @@ from polystore.driver import Segment
 from polystore.driver.side import Side
 from polystore.effects import Procedure
 from polystore.migration.fleet import Fleet, named
+from polystore.migration.foreign import noted
 from polystore.migration.group import OpenGroup, can_be_home, can_be_mirror
 from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.member import CLOSED
@@ -204,6 +205,16 @@ async def verified(at: Situation) -> Gate:
     seen = f"epoch {at.setting.verified}" if at.setting.verified else "never"
     text = "run `polystore migrate verify` first"
     return Gate("verified", at.setting.verified > 0, text, seen, "in this dual-read")
+
+
+async def no_foreign(at: Situation) -> Gate:
+    """Nobody was seen to write past the library since the last full verification without it."""
+    found = await noted(at.group.ledger, at.setting)
+    text = "no foreign record is known"
+    if found:
+        text = "find who writes past the library and stop it; then run `polystore migrate verify`"
+    seen = "; ".join(f"{name}: {count} times" for name, count in found.items()) or "0 times"
+    return Gate("no-foreign", not found, text, seen, "0 times")
 
 
 async def verified_since_turned(at: Situation) -> Gate:

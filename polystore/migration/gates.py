@@ -17,6 +17,7 @@ from polystore.migration.checks import (
     homes_able,
     name_typed,
     native_expiry_off,
+    no_foreign,
     nobody_closed,
     preflight,
     sole_access,
@@ -59,6 +60,7 @@ INTO: dict[tuple[Stage, Stage], tuple[Check, ...]] = {
         dial_at_100,
         window_over,
         verified_since_turned,
+        no_foreign,
         name_typed,
     ),
     (Stage.TARGET_ONLY, Stage.CLEAN): (nothing_owed,),
@@ -90,7 +92,9 @@ def turning(setting: Setting, goal: int, colocate: int | None) -> Sequence[Check
         raise IllegalEdge(f"the dial moves in dual-read; this is {setting.stage.value}")
     if colocate is None and goal not in (0, BUCKETS):
         raise IllegalEdge("without `colocate` transactions need the dial at 0 or at 100")
-    return FIRST_TURN if setting.moved == 0 and goal > 0 else ()
+    if goal <= setting.moved:
+        return ()
+    return (*FIRST_TURN, no_foreign) if setting.moved == 0 else (no_foreign,)
 
 
 def ahead(stage: Stage) -> Sequence[Check]:

@@ -97,7 +97,7 @@ class Reading(Frame):
             if key not in shadowed or mirror is None:
                 continue
             compared += 1
-            if differs(setting, stored, mirror[key]):
+            if differs(setting, stored, mirror[key], collection.compare):
                 self._suspect((collection.name, key))
         self.session.counters.add(COMPARED, compared)
         return found

@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from polystore.config.declared import HALT
 from polystore.driver import Committed, Stored, Write
 from polystore.driver.side import Side, read_all, read_one
 from polystore.effects import Now
 from polystore.errors import Contention, PolystoreError
-from polystore.migration.compare import EXTRA, MISSING, STALE, kind_of
+from polystore.migration.compare import EXTRA, FOREIGN, MISSING, STALE, kind_of, paths
 from polystore.migration.fleet import Fleet
+from polystore.migration.foreign import note
 from polystore.migration.group import OpenGroup
 from polystore.migration.home import Fenced, Holding, commit
 from polystore.migration.member import Incarnation
@@ -25,9 +27,13 @@ from polystore.migration.poison import poison
 from polystore.migration.session import Session
 from polystore.migration.slots import FREE, OWED, UNKNOWN, Target
 from polystore.migration.stages import Setting
+from polystore.observe.counters import DIFFERS
 from polystore.observe.events import DISCREPANCY
 from polystore.route.plain import unchanged
 from polystore.values import Key
+
+MOST_COUNTED = 50
+"""Fields whose differences one process counts apart; the rest are in the events alone."""
 
 BARRIER_SECONDS = 30.0
 """How long a comparison waits for a barrier before it gives up."""
@@ -35,24 +41,34 @@ BARRIER_SECONDS = 30.0
 
 @attrs.frozen
 class Discrepancy:
-    """A difference that survived a recheck: what kind, and whether it was repaired."""
+    """A difference that survived a recheck.
+
+    Attributes:
+        kind: of :data:`polystore.migration.compare.KINDS`.
+        repaired: whether the sides agree now.
+        paths: the fields that differed, where both sides had a record; never what they hold.
+    """
 
     collection: str
     key: Key
     kind: str
     repaired: bool
+    paths: tuple[str, ...] = ()
 
 
 def tell(group: OpenGroup, found: Sequence[Discrepancy]) -> None:
-    """Tell plugins of discrepancies."""
+    """Tell plugins of discrepancies, and count the fields that differed."""
     for one in found:
         group.tell(
             DISCREPANCY,
             collection=one.collection,
             key=one.key,
             differs=one.kind,
+            paths=one.paths,
             repaired=one.repaired,
         )
+        for path in one.paths:
+            group.counters.add_new(f"{DIFFERS}:{one.collection}.{path}", MOST_COUNTED)
 
 
 @attrs.frozen
@@ -62,6 +78,7 @@ class _Look:
     target: Target
     kind: str | None
     stamp: int | None
+    paths: tuple[str, ...] = ()
     aside: bool = False
     """Whether the copy has set it aside, so that only one side is meant to have it."""
 
@@ -70,10 +87,16 @@ async def looks(group: OpenGroup, setting: Setting, targets: Sequence[Target]) -
     """Read the mirrors, then the homes, of some keys, and compare."""
     mirrors = await _read(group, targets, lambda key: group.other(group.home(setting, key)))
     homes = await _read(group, targets, lambda key: group.home(setting, key))
-    return [
-        _Look(target, kind_of(setting, homes[target], mirrors[target]), _stamp(homes[target]))
-        for target in targets
-    ]
+    return [_compared(group, setting, t, homes[t], mirrors[t]) for t in targets]
+
+
+def _compared(
+    group: OpenGroup, setting: Setting, target: Target, home: Stored | None, mirror: Stored | None
+) -> _Look:
+    compare = group.collection(target[0]).compare
+    kind = kind_of(setting, home, mirror, compare)
+    found = () if kind is None else paths(home, mirror, compare)
+    return _Look(target, kind, _stamp(home), found)
 
 
 async def _read(
@@ -140,14 +163,24 @@ def _frozen(group: OpenGroup, setting: Setting, target: Target) -> bool:
     return setting.frozen[0] <= group.bucket(target[1]) < setting.frozen[1]
 
 
-async def repaired(session: Session, found: _Look) -> Discrepancy:
-    """Repair one discrepancy: converge, after touching the home where stamps say nothing."""
+async def repaired(session: Session, found: _Look, *, repair: bool = True) -> Discrepancy:
+    """Repair one discrepancy: converge, after touching the home where stamps say nothing.
+
+    Args:
+        repair: whether it is repaired at all. One that is foreign never is where that halts the
+            run: it is noted instead.
+    """
     group = session.group
     name, key = found.target
     collection = group.collection(name)
     done = False
     try:
         setting = await group.ledger.setting()
+        if found.kind == FOREIGN and group.config.foreign == HALT:
+            await note(group.ledger, setting, name)
+            repair = False
+        if not repair:
+            return Discrepancy(name, key, found.kind or "", False, found.paths)
         if found.kind not in (MISSING, STALE):
             await touch(session, setting, found.target)
         home = group.home(setting, key)
@@ -157,7 +190,7 @@ async def repaired(session: Session, found: _Look) -> Discrepancy:
         done = False
     if done:
         session.counters.add("repaired")
-    return Discrepancy(name, key, found.kind or "", done)
+    return Discrepancy(name, key, found.kind or "", done, found.paths)
 
 
 async def touch(session: Session, setting: Setting, target: Target) -> None:

@@ -18,14 +18,15 @@ from typing import TypeAlias
 
 import attrs
 
-from polystore.driver import ScanPage, Segment
+from polystore.driver import ScanPage, Segment, Stored
 from polystore.driver.side import read_all
 from polystore.effects import SECOND, Both, WallClock
 from polystore.errors import InvalidRequest, MigrationError
 from polystore.migration.backfill import patiently
 from polystore.migration.canary import way_back
-from polystore.migration.compare import KINDS, UNREADABLE, summary
+from polystore.migration.compare import FOREIGN, KINDS, UNREADABLE, summary
 from polystore.migration.fleet import Fleet
+from polystore.migration.foreign import forget
 from polystore.migration.group import OpenGroup
 from polystore.migration.poison import asides, poison, unsigned
 from polystore.migration.recording import Recorded
@@ -171,6 +172,8 @@ class Verifier:
             clean = self._sample is None and all(v.open == 0 for v in found.values())
             led_back = self._sample is None and not any(v.way_back for v in found.values())
             await self._counts(setting, at if clean else None, led_back=led_back)
+            if self._sample is None and not any(v.kinds()[FOREIGN] for v in found.values()):
+                await forget(self.group.ledger, setting)
         return found
 
     async def _counts(self, at: Setting, clean_at: int | None, *, led_back: bool) -> None:
@@ -200,13 +203,7 @@ class Verifier:
         apart = {look.target[1]: look.kind or "" for look in looks if look.aside}
         await self._set_aside(walk, apart | dict.fromkeys(chain(*walk.unread.values()), UNREADABLE))
         for look in left:
-            if self._repair:
-                found.discrepancies.append(await repaired(self.session, look))
-            else:
-                kind = look.kind or ""
-                found.discrepancies.append(
-                    Discrepancy(collection.name, look.target[1], kind, False)
-                )
+            found.discrepancies.append(await repaired(self.session, look, repair=self._repair))
         tell(self.group, found.discrepancies)
         if self._sample is None and setting.moved == 0:
             found.way_back = await way_back(self.group, setting, collection)
@@ -242,7 +239,7 @@ class Verifier:
         while True:
             portion = side.portion(PAGE)
             page = await patiently(partial(side.scan, walk.collection, segment, cursor, portion))
-            states = {stored.key: summary(walk.setting, stored) for stored in page.records}
+            states = {s.key: walk.summary(s) for s in page.records}
             with self.session.signal:
                 walk.arrived(name, page, len(states))
                 alone = [s for s in states.items() if not walk.meets(name, *s)]
@@ -261,7 +258,7 @@ class Verifier:
             theirs = await read_all(other, walk.collection, [key for key, _ in part])
             with self.session.signal:
                 for (key, state), their in zip(part, theirs, strict=True):
-                    equal = their is not None and summary(walk.setting, their) == state
+                    equal = their is not None and walk.summary(their) == state
                     walk.compared(name, key, equal=equal)
 
     async def _ended(self, walk: _Walk) -> Verified:
@@ -285,6 +282,10 @@ class _Walk:
         self.suspects: dict[Key, None] = {}
         self._compared: Counter[str] = Counter()
         self._repeated: Counter[str] = Counter()
+
+    def summary(self, stored: Stored) -> State:
+        """What is kept of a record."""
+        return summary(self.setting, stored, self.collection.compare)
 
     def arrived(self, name: str, page: ScanPage, keys: int) -> None:
         """A page of one side was read; it has so many ``keys`` of records that could be read."""

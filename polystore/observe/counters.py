@@ -50,6 +50,9 @@ COMPARED = "compared"
 DIFFERENCES = "discrepancies"
 """Differences that such a read saw and a second look confirmed."""
 
+DIFFERS = "differs"
+"""The same by field: with ``:``, the collection and the field's path."""
+
 CLEAN_READS = "compared-since"
 """Reads compared since the last of these differences."""
 
@@ -85,6 +88,7 @@ SHOWN = frozenset(
         REPAIRED,
         COMPARED,
         DIFFERENCES,
+        DIFFERS,
     }
 )
 """What the status of a group adds up over its members."""
@@ -101,6 +105,13 @@ class Counters:
         """Count ``amount`` more under ``name``."""
         with self._lock:
             self._counts[name] += amount
+
+    def add_new(self, name: str, most: int) -> None:
+        """Count one more under ``name``, unless there are ``most`` names of its kind already."""
+        kind = f"{name.partition(':')[0]}:"
+        with self._lock:
+            if name in self._counts or sum(n.startswith(kind) for n in self._counts) < most:
+                self._counts[name] += 1
 
     def count(self, name: str) -> int:
         """How many were counted under ``name``."""

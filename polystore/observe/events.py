@@ -18,7 +18,8 @@ MEMBER_CLOSED = "member-closed"
 """With ``member``: it was shut out; whoever told finishes what it left."""
 
 DISCREPANCY = "discrepancy"
-"""With ``collection``, ``key``, what ``differs`` and whether it was ``repaired``."""
+"""With ``collection``, ``key``, what ``differs``, the ``paths`` of those fields where both sides
+have a record, and whether it was ``repaired``."""
 
 KINDS = frozenset({STAGE_CHANGED, DIAL_CHANGED, MEMBER_CLOSED, DISCREPANCY})
 """Every kind of event that there is."""

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "values", "kinds", "records", "conditions", "clock", "identity"),
     # A query plan names key fields and indexes, so queries stand beside what declares them.
-    ("capacity", "schema", "queries", "config"),
+    ("capacity", "comparing", "schema", "queries", "config"),
     ("capabilities",),
     ("effects",),
     ("driver",),

@@ -96,6 +96,7 @@ def test_every_step_has_a_dry_run(migrate: Polystore) -> None:
         "way-back-proven": False,
         "backlog-young": True,
         "reads-agree": True,
+        "no-foreign": True,
     }
     assert gates("dial", "0") == every
     assert gates("back") == every

@@ -9,9 +9,12 @@ from polystore.driver import OlderThan, Segment, Stored
 from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.member import Incarnation
 from polystore.migration.stages import SOURCE, Setting, Stage, after
+from polystore.schema import Collection
 from polystore.testing.history import Operation
 from polystore.testing.simulator import (
     CALM,
+    ITEMS,
+    TOTALS,
     Choices,
     Fate,
     Faults,
@@ -37,6 +40,7 @@ class Scene:
         clients: threads of each that work from the beginning of the scene.
         faults: of the network, from the beginning of the scene.
         pair: what source and target imitate.
+        collections: what the group holds.
     """
 
     def __init__(
@@ -55,10 +59,12 @@ class Scene:
         tracing: bool = False,
         preload: bool = True,
         pair: tuple[str, str] = ("memory", "memory"),
+        collections: tuple[Collection, ...] = (ITEMS, TOTALS),
     ) -> None:
         self.fleet = SimulatedFleet(
             Choices.seeded(seed),
             pair=pair,
+            collections=collections,
             colocate=colocate,
             times=times,
             width=width,

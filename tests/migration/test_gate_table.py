@@ -13,6 +13,7 @@ from polystore.driver import NativeExpiry, Write
 from polystore.errors import DriverError, GateClosed, InvalidRequest, MigrationError
 from polystore.migration.checks import Gate
 from polystore.migration.coordinator import Coordinator
+from polystore.migration.foreign import note
 from polystore.migration.gates import names
 from polystore.migration.ledger import CONTROL, SLOTS
 from polystore.migration.request import Request
@@ -158,6 +159,11 @@ def verified_long_ago(scene: Scene) -> None:
     scene.fleet.pass_time(10)
 
 
+def foreign(scene: Scene) -> None:
+    member = scene.operator.member
+    scene.fleet.do(member, note(member.group.ledger, scene.fleet.setting, "items"))
+
+
 def differing(scene: Scene) -> None:
     """A read that finds the mirror wrong, and repairs it."""
     scene.put(scene.members[0], KEY)
@@ -228,6 +234,7 @@ CASES = [
     Case(gate="way-back-proven", stage=Stage.DUAL_READ, shut=source_refuses, to=10.0, held=True),
     Case(gate="backlog-young", stage=Stage.DUAL_READ, shut=lag, to=10.0, held=True),
     Case(gate="reads-agree", stage=Stage.DUAL_READ, shut=differing, to=10.0),
+    Case(gate="no-foreign", stage=Stage.DUAL_READ, dial=50.0, shut=foreign, to=100.0),
     Case(gate="all-acked", stage=Stage.DUAL_WRITE, shut=backlog, firm=True),
     Case(gate="nobody-closed", stage=Stage.DUAL_READ, shut=closed_for_long, to=10.0, firm=True),
     Case(
