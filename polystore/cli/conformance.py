@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,18 +17,33 @@ from polystore.cli.output import Output, json_option, reported
 from polystore.errors import ConfigError
 from polystore.plugin.registry import default_registry
 
+PROFILES = ("smoke", "default", "remote", "nightly")
+"""How much is tried."""
+
 NEEDED = ("pytest", "hypothesis")
 """What the suite needs and an application does not."""
 
 
 @click.command()
-@click.argument("drivers", nargs=-1, required=True, metavar="DRIVER…")
+@click.argument("drivers", nargs=-1, metavar="[DRIVER…]")
+@click.option(
+    "--pair",
+    "pairs",
+    nargs=2,
+    multiple=True,
+    metavar="A B",
+    help="Migrate from A to B, and from B to A, through every stage and back.",
+)
+@click.option(
+    "--one-way", is_flag=True, help="Only from A to B, where the other way is tried elsewhere."
+)
 @click.option(
     "--profile",
-    type=click.Choice(["smoke", "default"]),
+    type=click.Choice(PROFILES),
     default="default",
     show_default=True,
-    help="How many examples: smoke takes seconds, default minutes.",
+    help="How much is tried: smoke takes seconds, default minutes, nightly hours; remote makes "
+    "so many calls.",
 )
 @click.option(
     "--allow-unavailable",
@@ -48,6 +64,8 @@ NEEDED = ("pytest", "hypothesis")
 def conformance(
     drivers: tuple[str, ...],
     *,
+    pairs: tuple[tuple[str, str], ...],
+    one_way: bool,
     profile: str,
     allow_unavailable: bool,
     select: str | None,
@@ -58,8 +76,9 @@ def conformance(
 ) -> None:
     """Try what the contract of drivers promises on each DRIVER: its name, options after a "?".
 
-    The driver's harness says where. It is pytest that runs, as with
-    pytest --pyargs polystore.testing.suite --polystore=DRIVER.
+    With --pair two drivers are tried together: a migration between them. The drivers' harnesses
+    say where. It is pytest that runs, as with
+    pytest --pyargs polystore.testing.suite --polystore=DRIVER --polystore-pair=A:B.
 
     Exit code 1: a promise is broken, or a database cannot be reached.
     """
@@ -68,13 +87,16 @@ def conformance(
         raise ConfigError(
             f"the suite needs {' and '.join(missing)}: pip install 'polystore-core[conformance]'"
         )
-    for name in drivers:
+    if not drivers and not pairs:
+        raise click.UsageError("name a driver, or two with --pair")
+    for name in (*drivers, *chain.from_iterable(pairs)):
         default_registry().spec(name.partition("?")[0])  # raises where there is none
     suite = Path(__file__).parents[1] / "testing" / "suite"
     arguments = [
         "-c", str(suite / "conformance.ini"), f"--rootdir={suite}",
         "-p", "polystore.testing.plugin", "-p", "no:cacheprovider",
         f"--polystore={','.join(drivers)}",
+        *(f"--polystore-pair={pair}" for pair in _ordered(pairs, one_way=one_way)),
         f"--polystore-profile={profile}",
     ]  # fmt: skip
     arguments += ["--allow-unavailable"] * allow_unavailable + ["-x"] * first
@@ -87,6 +109,12 @@ def conformance(
         if as_json:
             Output(as_json=True).result(json.loads(path.with_suffix(".json").read_text()))
     sys.exit(code)
+
+
+def _ordered(pairs: tuple[tuple[str, str], ...], *, one_way: bool) -> list[str]:
+    """Pairs as pytest takes them; both ways of each, once."""
+    ways = [way for a, b in pairs for way in ((a, b), *(() if one_way else ((b, a),)))]
+    return [f"{source}:{target}" for source, target in dict.fromkeys(ways)]
 
 
 def _run(arguments: list[str], *, quiet: bool) -> int:

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import pytest
 
 if TYPE_CHECKING:
     from polystore.testing.claims import Bench
+    from polystore.testing.pairs import Pair
 
 DRIVERS = "polystore_drivers"
+PAIRS = "polystore_pairs"
 ALLOW_UNAVAILABLE = "polystore_allow_unavailable"
 PROFILE = "polystore_profile"
-PROFILES = ("smoke", "default")
+PROFILES = ("smoke", "default", "remote", "nightly")
 RULE = "polystore_rule"
 REPORT = "polystore_report"
 STORED = "about_what_is_stored"
 """Marks tests of what no option of a URL has a part in."""
 NOT_APPLICABLE = pytest.StashKey[dict[str, str]]()
 BENCHES = pytest.StashKey["dict[str, Bench]"]()
+TRIED = pytest.StashKey["dict[str, Pair]"]()
 
 pytest.register_assert_rewrite("polystore.testing.suite")
 
@@ -39,6 +43,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="drivers to test, separated by commas; options of the URL follow a ?",
     )
     group.addoption(
+        "--polystore-pair",
+        dest=PAIRS,
+        action="append",
+        metavar="SOURCE:TARGET,…",
+        default=[],
+        help="pairs of drivers to migrate between, in that order",
+    )
+    group.addoption(
         "--allow-unavailable",
         dest=ALLOW_UNAVAILABLE,
         action="store_true",
@@ -49,7 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest=PROFILE,
         choices=PROFILES,
         default=None,
-        help="how many examples: smoke in seconds, default in minutes",
+        help="how much: smoke in seconds, default in minutes, remote so many calls, nightly hours",
     )
     group.addoption(
         "--polystore-rule",
@@ -74,6 +86,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"{STORED}: a variant of a driver that is tested too is spared this"
     )
     config.addinivalue_line("markers", "claims(*names): runs where a driver claims all of these")
+    config.addinivalue_line(
+        "markers", "share(n): smoke runs one of n of these, other ones for each pair"
+    )
     if config.getoption(REPORT) and not hasattr(config, "workerinput"):
         from polystore.testing.report import Report
 
@@ -85,6 +100,18 @@ def drivers_of(config: pytest.Config) -> list[str]:
     """What ``--polystore`` names, in its order."""
     given: str = config.getoption(DRIVERS)
     return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def pairs_of(config: pytest.Config) -> list[str]:
+    """What ``--polystore-pair`` names, in its order."""
+    given: list[str] = config.getoption(PAIRS)
+    return [pair.strip() for text in given for pair in text.split(",") if pair.strip()]
+
+
+def profile_of(config: pytest.Config) -> str:
+    """How much a pair is tried. A session of a project's own, with no profile, is brief."""
+    given: str | None = config.getoption(PROFILE)
+    return given or "smoke"
 
 
 @pytest.hookimpl(trylast=True)
@@ -112,7 +139,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report that was asked for."""
     report, stash = session.config.pluginmanager.get_plugin(REPORT), session.config.stash
     if report is not None:
-        report.write(stash.get(BENCHES, {}), stash.get(NOT_APPLICABLE, {}))
+        left_out = stash.get(NOT_APPLICABLE, {})
+        report.write(stash.get(BENCHES, {}), stash.get(TRIED, {}), left_out)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -132,9 +160,13 @@ def rules_of(item: pytest.Item) -> set[str]:
 
 
 def _driver_of(item: pytest.Item) -> str | None:
-    """The driver that a test runs on, as ``--polystore`` names it."""
+    """The driver that a test runs on, as ``--polystore`` names it; or the pair."""
     call = getattr(item, "callspec", None)
-    return call.params.get("harness") if call else None
+    if call is None:
+        return None
+    pair: str | None = call.params.get("pair")
+    driver: str | None = call.params.get("harness")
+    return pair if pair in pairs_of(item.config) else driver
 
 
 def _left_out(config: pytest.Config, item: pytest.Item) -> str | None:
@@ -145,6 +177,8 @@ def _left_out(config: pytest.Config, item: pytest.Item) -> str | None:
     tested = _driver_of(item)
     if tested is None:
         return None
+    if (share := item.get_closest_marker("share")) is not None and profile_of(config) == "smoke":
+        return None if _drawn(item, share.args[0]) else f"smoke runs a share of them: {tested}"
     names, base = drivers_of(config), tested.partition("?")[0]
     if base != tested and base in names and item.get_closest_marker(STORED) is not None:
         return f"{base} shows it"
@@ -154,6 +188,11 @@ def _left_out(config: pytest.Config, item: pytest.Item) -> str | None:
     return _unclaimed(item, tested)
 
 
+def _drawn(item: pytest.Item, share: int) -> bool:
+    """Whether an item is among those that smoke runs: the same ones each time."""
+    return crc32(item.name.encode()) % share == 0
+
+
 def _unclaimed(item: pytest.Item, tested: str) -> str | None:
     """Why a driver's claims leave a test out; ``None`` where they do not."""
     claims = [name for mark in item.iter_markers("claims") for name in mark.args]
@@ -161,6 +200,9 @@ def _unclaimed(item: pytest.Item, tested: str) -> str | None:
         return None
     from polystore.testing.claims import unclaimed  # loads what a session of others does not need
 
+    if tested in pairs_of(item.config):
+        found = (unclaimed(bench, claims) for bench in pair_of(item.config, tested).benches)
+        return next((reason for reason in found if reason is not None), None)
     return unclaimed(bench_of(item.config, tested), claims)
 
 
@@ -172,3 +214,15 @@ def bench_of(config: pytest.Config, named: str) -> Bench:
     if named not in benches:
         benches[named] = Bench.of(named)
     return benches[named]
+
+
+def pair_of(config: pytest.Config, named: str) -> Pair:
+    """The pair that ``--polystore-pair`` names; one a session."""
+    from polystore.testing.pairs import Pair
+    from polystore.testing.pairs.pair import named_pair
+
+    tried = config.stash.setdefault(TRIED, {})
+    if named not in tried:
+        source, target = named_pair(named)
+        tried[named] = Pair((source, target), (bench_of(config, source), bench_of(config, target)))
+    return tried[named]

@@ -13,6 +13,7 @@ import pytest
 
 from polystore.capabilities.wire import to_json
 from polystore.testing.claims import Bench
+from polystore.testing.pairs import Pair
 
 FOUND = ("passed", "failed", "skipped")
 
@@ -53,29 +54,34 @@ class Report:
             case.outcome = report.outcome
             case.says = _first_line(report)
 
-    def write(self, benches: Mapping[str, Bench], left_out: Mapping[str, str]) -> None:
-        """Write both files."""
-        found = [
-            self.of(name, bench, {n: why for n, why in left_out.items() if f"[{name}" in n})
-            for name, bench in benches.items()
-        ]
+    def write(
+        self, benches: Mapping[str, Bench], pairs: Mapping[str, Pair], left_out: Mapping[str, str]
+    ) -> None:
+        """Write both files: a report for each driver that was tried alone, and for each pair."""
+        alone = {case.driver for case in self.cases.values()} & benches.keys()
+        found = [self.of(name, bench, left_out) for name, bench in benches.items() if name in alone]
+        found += [self.of_pair(name, pair, left_out) for name, pair in pairs.items()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.with_suffix(".json").write_text(json.dumps({"reports": found}, indent=1) + "\n")
         self.path.with_suffix(".md").write_text("\n".join(map(page, found)))
 
     def of(self, driver: str, bench: Bench, left_out: Mapping[str, str]) -> dict[str, Any]:
         """What was found of one driver."""
-        cases = {nodeid: case for nodeid, case in self.cases.items() if case.driver == driver}
-        there = bench.unavailable is None
+        return {"driver": driver, **_engine(bench), **self._of(driver, left_out)}
+
+    def of_pair(self, named: str, pair: Pair, left_out: Mapping[str, str]) -> dict[str, Any]:
+        """What was found of one pair."""
+        benches = zip(pair.names, pair.benches, strict=True)
+        source, target = ({"driver": name, **_engine(bench)} for name, bench in benches)
+        found = self._of(named, left_out)
+        return {"source": source, "target": target, "calls": pair.calls, **found}
+
+    def _of(self, named: str, left_out: Mapping[str, str]) -> dict[str, Any]:
+        cases = {nodeid: case for nodeid, case in self.cases.items() if case.driver == named}
         rules = sorted({rule for case in cases.values() for rule in case.rules}, key=_by_number)
         return {
-            "driver": driver,
             "suite": _version(),
             "profile": self.profile,
-            "engine": bench.harness.engine.product if there else None,
-            "real": bench.harness.engine.real if there else None,
-            "unavailable": bench.unavailable,
-            "claims": to_json(bench.claimed()) if there else None,
             "tests": {kind: _count(cases, kind) for kind in FOUND},
             "rules": {
                 rule: {
@@ -85,21 +91,32 @@ class Report:
                 for rule in rules
             },
             "failures": {n: c.says for n, c in cases.items() if c.outcome == "failed"},
-            "does_not_apply": dict(left_out),
+            "does_not_apply": {
+                n: why for n, why in left_out.items() if f"[{named}-" in n or f"[{named}]" in n
+            },
             "seconds": round(sum(case.seconds for case in cases.values()), 1),
         }
 
 
+def _engine(bench: Bench) -> dict[str, Any]:
+    there = bench.unavailable is None
+    return {
+        "engine": bench.harness.engine.product if there else None,
+        "real": bench.harness.engine.real if there else None,
+        "unavailable": bench.unavailable,
+        "claims": to_json(bench.claimed()) if there else None,
+    }
+
+
 def page(found: Mapping[str, Any]) -> str:
     """A report as Markdown."""
-    left_out = found["does_not_apply"]
-    tests, real = found["tests"], "the real one" if found["real"] else "an imitation"
+    left_out, tests = found["does_not_apply"], found["tests"]
+    sides = [found[side] for side in ("source", "target") if side in found] or [found]
     apply = f"{len(left_out)} do not apply; {found['seconds']} s"
     verdict = "fails" if found["failures"] else "conforms" if tests["passed"] else "was not tried"
-    engine = f"{found['engine']} ({real})" if found["engine"] else found["unavailable"]
     lines = [
-        f"# {found['driver']} {verdict}", "",
-        f"- engine: {engine}",
+        f"# {' → '.join(side['driver'] for side in sides)} {verdict}", "",
+        *(f"- engine: {_told(side)}" for side in sides),
         f"- suite: polystore-core {found['suite']}, profile {found['profile']}",
         "- tests: " + ", ".join([*(f"{n} {kind}" for kind, n in tests.items()), apply]), "",
     ]  # fmt: skip
@@ -112,6 +129,11 @@ def page(found: Mapping[str, Any]) -> str:
         lines += ["", "## What does not apply", ""]
         lines += [f"- `{nodeid}`: {why}" for nodeid, why in left_out.items()]
     return "\n".join([*lines, ""])
+
+
+def _told(side: Mapping[str, Any]) -> str:
+    real = "the real one" if side["real"] else "an imitation"
+    return f"{side['engine']} ({real})" if side["engine"] else side["unavailable"]
 
 
 def _count(cases: Mapping[str, Case], outcome: str) -> int:

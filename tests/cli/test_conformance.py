@@ -20,6 +20,7 @@ from polystore.testing import harness as harnesses
 from polystore.testing.claims import Bench
 from polystore.testing.harness import harness_of
 from polystore.testing.harnesses.memory import MemoryHarness
+from polystore.testing.pairs.pair import named_pair
 from polystore.testing.report import Case, Report
 
 
@@ -133,7 +134,7 @@ def test_a_report_tells_what_fails_and_what_does_not_apply(tmp_path: Path) -> No
         "test_a.py::test_c[memory]": Case("memory", ("VAL-2",)),
         "test_a.py::test_c[other]": Case("other", ("VAL-9",)),
     }
-    report.write({"memory": bench}, {"test_a.py::test_d[memory]": "not claimed: wings"})
+    report.write({"memory": bench}, {}, {"test_a.py::test_d[memory]": "not claimed: wings"})
     (found,) = json.loads((tmp_path / "r.json").read_text())["reports"]
     assert list(found["rules"].items()) == [
         ("VAL-2", {"passed": 1, "failed": 1, "skipped": 0}),
@@ -143,3 +144,60 @@ def test_a_report_tells_what_fails_and_what_does_not_apply(tmp_path: Path) -> No
     assert page.startswith("# memory fails\n")
     assert "- `test_a.py::test_b[memory]`: it is 1" in page
     assert "- `test_a.py::test_d[memory]`: not claimed: wings" in page
+
+
+@pytest.mark.rule("CNF-1", "CNF-6", "CNF-8")
+def test_a_pair_is_tried_both_ways_by_one_command(tmp_path: Path) -> None:
+    call = [
+        sys.executable, "-m", "polystore.cli", "conformance", "--pair", "memory", "sqlite",
+        "-k", "no_increment and source-only and not back", "--report", "pair", "--json",
+    ]  # fmt: skip
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    there, back = json.loads(done.stdout)["reports"]
+    for found, names in ((there, ["memory", "sqlite"]), (back, ["sqlite", "memory"])):
+        assert [found[side]["driver"] for side in ("source", "target")] == names
+        assert found["calls"] > 10
+        assert found["tests"] == {"passed": 1, "failed": 0, "skipped": 0}
+    pages = (tmp_path / "pair.md").read_text()
+    assert "# memory → sqlite conforms\n" in pages
+    assert "# sqlite → memory conforms\n" in pages
+
+
+@pytest.mark.rule("CNF-8")
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("memory:sqlite", ("memory", "sqlite")),
+        ("dynamodb?endpoint=http://a:1:memory", ("dynamodb?endpoint=http://a:1", "memory")),
+    ],
+)
+def test_a_pair_is_two_names_with_their_options(text: str, names: tuple[str, str]) -> None:
+    assert named_pair(text) == names
+
+
+@pytest.mark.rule("CNF-8")
+@pytest.mark.parametrize("text", ["memory", "memory:", "a:b:c", ""])
+def test_anything_else_is_no_pair(text: str) -> None:
+    with pytest.raises(ConfigError, match="SOURCE:TARGET"):
+        named_pair(text)
+
+
+def test_the_command_wants_a_driver_or_a_pair() -> None:
+    code, said = invoke()
+    assert code == 2
+    assert "--pair" in said
+
+
+@pytest.mark.rule("CNF-8")
+@pytest.mark.parametrize("pair", [("memory", "memory"), ("dynamodb", "datastore")])
+def test_a_pair_has_200_cases(pair: tuple[str, str], tmp_path: Path) -> None:
+    call = [
+        sys.executable, "-m", "pytest", "-p", "polystore.testing.plugin", "--collect-only", "-q",
+        "--pyargs", "polystore.testing.suite", f"--polystore-pair={':'.join(pair)}",
+        "-c", str(Path(harnesses.__file__).parent / "suite" / "conformance.ini"),
+        "--polystore-profile=default",
+    ]  # fmt: skip
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    cases = [line for line in done.stdout.splitlines() if f"[{':'.join(pair)}" in line]
+    assert len(cases) >= 200

@@ -22,6 +22,7 @@ from polystore.migration.stages import SOURCE, TARGET, Setting
 from polystore.operations import Access, Operations
 from polystore.schema import Collection
 from polystore.testing.simulator.choices import Choices
+from polystore.testing.simulator.database import Database
 from polystore.testing.simulator.faults import CALM, Faults
 from polystore.testing.simulator.imitation import Imitation
 from polystore.testing.simulator.network import Network
@@ -116,6 +117,9 @@ class SimulatedFleet:
     Args:
         choices: decide it.
         pair: names of the databases that source and target imitate.
+        databases: what source and target are instead, by side: real ones, through whatever counts
+            their changes.
+        name: of the group.
         faults: what goes wrong by chance.
         collections: what the group holds.
         colocate: how many leading key fields decide the bucket.
@@ -129,6 +133,8 @@ class SimulatedFleet:
         choices: Choices,
         *,
         pair: tuple[str, str] = ("memory", "memory"),
+        databases: Mapping[str, Database] | None = None,
+        name: str = "shop",
         faults: Faults = CALM,
         collections: tuple[Collection, ...] = (ITEMS, TOTALS),
         colocate: int | None = 1,
@@ -140,9 +146,9 @@ class SimulatedFleet:
         self.times = times or Times()
         self.width = width
         self.drift = drift
-        self.drivers = {
-            side: Imitation(Space(), name)
-            for side, name in zip((SOURCE, TARGET), pair, strict=True)
+        self.drivers: Mapping[str, Database] = databases or {
+            side: Imitation(Space(), imitated)
+            for side, imitated in zip((SOURCE, TARGET), pair, strict=True)
         }
         self.collections = {collection.name: collection for collection in collections}
         for driver in self.drivers.values():
@@ -150,7 +156,7 @@ class SimulatedFleet:
                 driver.create(collection)
         self.drivers[SOURCE].create(CONTROL)
         self.config = Group(
-            name="shop",
+            name=name,
             source="memory://source",
             target="memory://target",
             collections=tuple(self.collections),
@@ -255,6 +261,14 @@ class SimulatedFleet:
         """End everything."""
         self.scheduler.close()
 
+    def enter(self, setting: Setting) -> None:
+        """Begin in the middle of a migration, before anybody has joined."""
+        assert not self.members
+        name = self.config.name
+        fields = {**setting.to_fields(), "group": name, "item": "control"}
+        self.drivers[SOURCE].write(Write(CONTROL, (name, "control"), fields))
+        self.watch.setting = setting
+
     # -- looking ------------------------------------------------------------------------------
 
     @property
@@ -276,8 +290,14 @@ class SimulatedFleet:
 
     def contents(self, side: str, collection: str) -> dict[Key, Stored]:
         """All records of one side, tombstones included."""
-        page = self.drivers[side].scan(self.collections[collection], Segment(), None, 1_000_000_000)
-        return {stored.key: stored for stored in page.records}
+        found: dict[Key, Stored] = {}
+        cursor: str | None = None
+        while True:
+            page = self.drivers[side].scan(self.collections[collection], Segment(), cursor, 1000)
+            found |= {stored.key: stored for stored in page.records}
+            cursor = page.cursor
+            if cursor is None:
+                return found
 
     def shown(self, side: str) -> Mapping[tuple[str, Key], dict[str, Any]]:
         """What an application would see on one side alone."""

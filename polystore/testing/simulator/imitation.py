@@ -41,6 +41,7 @@ from polystore.drivers.memory.driver import Space
 from polystore.drivers.memory.table import Row, Table
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
+from polystore.testing.simulator.database import Database
 from polystore.values import Key, canonical
 
 SCALE = 25
@@ -120,7 +121,7 @@ def _scaled(limit: Limit | None) -> Limit | None:
     return limit and attrs.evolve(limit, most=-(-limit.most // SCALE))
 
 
-class Imitation(MemoryDriver):
+class Imitation(MemoryDriver, Database):
     """A memory driver that behaves like another database, and holds its callers to its limits.
 
     Args:
@@ -132,8 +133,6 @@ class Imitation(MemoryDriver):
         self.imitated = imitated
         self.manners = MANNERS[imitated]
         self._past: dict[tuple[str, Key], Row | None] = {}
-        self.changes = 0
-        """How many writes it has applied: a call that found itself there applied none."""
 
     def capabilities(self, collection: Collection) -> Capabilities:
         return _promised(self.imitated, collection)

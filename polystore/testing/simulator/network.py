@@ -13,6 +13,7 @@ from polystore.effects import Call
 from polystore.errors import PolystoreError, Throttled, Unavailable
 from polystore.migration.stages import Setting
 from polystore.runner import perform
+from polystore.testing.simulator.database import Database
 from polystore.testing.simulator.faults import (
     FOR_EVER,
     Fate,
@@ -23,7 +24,6 @@ from polystore.testing.simulator.faults import (
     refused,
 )
 from polystore.testing.simulator.happenings import GONE_ON, LATE
-from polystore.testing.simulator.imitation import Imitation
 from polystore.testing.simulator.scheduler import Scheduler, Task
 from polystore.testing.simulator.trace import Kind, concerned, told, told_fate, told_reply
 
@@ -58,7 +58,7 @@ class Network:
         applied: Applied,
         lease: float,
         setting: Callable[[], Setting],
-        databases: Mapping[int, Imitation],
+        databases: Mapping[int, Database],
     ) -> None:
         self.faults = faults
         self.rules: list[Rule] = []

@@ -13,7 +13,6 @@ from polystore.effects import Both, Call, Changed, Now, Procedure, Sleep, Unifor
 from polystore.errors import PolystoreError
 from polystore.migration.backfill import Copier
 from polystore.migration.fleet import Fleet
-from polystore.migration.ledger import CONTROL
 from polystore.migration.progress import SegmentProgress
 from polystore.migration.recovery import close, recover
 from polystore.migration.stages import SOURCE, Setting, Stage
@@ -135,10 +134,7 @@ class World:
         self.fleet = SimulatedFleet(
             Choices.replayed({}), pair=("sqlite", "sqlite"), collections=(ITEMS,)
         )
-        setting = Setting(run=1, epoch=3, stage=Stage.DUAL_WRITE, copied=3)
-        fields = {**setting.to_fields(), "group": "shop", "item": "control"}
-        self.fleet.drivers[SOURCE].write(Write(CONTROL, ("shop", "control"), fields))
-        self.fleet.watch.setting = setting
+        self.fleet.enter(Setting(run=1, epoch=3, stage=Stage.DUAL_WRITE, copied=3))
         if scope.there:
             self.fleet.plant(SOURCE, Write(ITEMS, KEY, _item(1)))
         self.history: list[Operation] = []
@@ -155,7 +151,7 @@ class World:
             self._start(name, self._asks(name, member, verb, value))
         copier = Copier(self.rescuer.group, page=2, parallel=1)
         part = SegmentProgress(collection="items", index=0, count=1)
-        self._start("copier", copier._segment(setting, ITEMS, part))
+        self._start("copier", copier._segment(self.fleet.setting, ITEMS, part))
 
     # -- the beginning ------------------------------------------------------------------------
 
@@ -246,7 +242,7 @@ class World:
         rows = [
             (side, name, key, repr(row.fields), row.stamp, row.write_id)
             for side, driver in self.fleet.drivers.items()
-            for name, table in driver._tables.items()
+            for name, table in driver.native().items()
             for key, row in sorted(table.rows.items(), key=repr)
         ]
         actors = [(name, actor.replies) for name, actor in sorted(self.actors.items())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from polystore.driver import Driver
 from polystore.schema import Collection
 from polystore.testing.harness import Harness
-from polystore.testing.plugin import ALLOW_UNAVAILABLE, PROFILE, bench_of, drivers_of
+from polystore.testing.plugin import ALLOW_UNAVAILABLE, PROFILE, bench_of, drivers_of, pairs_of
 from polystore.testing.suite.calls import Make
 
 # A deadline an example would measure the machine; a failure prints the blob that repeats it.
@@ -28,6 +29,15 @@ settings.register_profile(
     "polystore-smoke", parent=settings.get_profile("polystore-default"), max_examples=10
 )
 
+settings.register_profile(
+    "polystore-remote", parent=settings.get_profile("polystore-default"), max_examples=5
+)
+settings.register_profile(
+    "polystore-nightly", parent=settings.get_profile("polystore-default"), max_examples=5000
+)
+
+_PAIRS = Path(__file__).parent / "pairs"
+
 _run = uuid4().hex[:8]
 _numbers = count(1)
 
@@ -39,6 +49,15 @@ def pytest_configure(config: pytest.Config) -> None:
         profile = "default"
     if profile is not None:
         settings.load_profile(f"polystore-{profile}")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Drivers are tried where some are named, and pairs where some are."""
+    drivers, pairs = drivers_of(config), pairs_of(config)
+    if collection_path == _PAIRS:
+        return None if pairs else True
+    of_drivers = collection_path.parent == _PAIRS.parent and collection_path.suffix == ".py"
+    return True if of_drivers and pairs and not drivers else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

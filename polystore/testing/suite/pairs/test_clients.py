@@ -1,0 +1,77 @@
+"""Several clients at once, at each place: nothing is lost, and one of several wins."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from polystore.conditions import If
+from polystore.effects import Procedure
+from polystore.errors import Conflict
+from polystore.records import KEEP, Increment
+from polystore.testing.pairs import Stand
+from polystore.testing.simulator.load import Load
+from polystore.testing.suite.pairs.records import item, shown
+
+pytestmark = [pytest.mark.share(6), pytest.mark.claims("transactions over the store")]
+
+
+def together(stand: Stand, *procedures: Procedure[Any]) -> list[Any]:
+    """Run procedures at once, of the clients in turn; their results."""
+    tasks = [
+        stand.fleet.spawn(stand.clients[n % 2], procedure, f"at once {n}")
+        for n, procedure in enumerate(procedures)
+    ]
+    return [stand.fleet.finish(task) for task in tasks]
+
+
+async def won(procedure: Awaitable[Any]) -> bool:
+    """Whether no condition of it was false."""
+    try:
+        await procedure
+    except Conflict:
+        return False
+    return True
+
+
+@pytest.mark.rule("REC-7", "WR-9", "WR-10", "CNF-8")
+def test_no_increment_is_lost(stand: Stand) -> None:
+    key = (stand.owner(), 1)
+    stand.put(0, item(key, v=0))
+    added = (
+        stand.clients[n % 2]
+        .operations["items"]
+        .update((*key, Increment("v")), If.present, None, KEEP)
+        for n in range(6)
+    )
+    together(stand, *added)
+    assert shown(stand.get(1, key)) == item(key, v=6)
+    stand.agree([key])
+
+
+@pytest.mark.rule("CON-3", "CNF-8")
+@pytest.mark.parametrize("what", ["insert", "replace", "remove"])
+def test_of_several_with_one_condition_one_succeeds(stand: Stand, what: str) -> None:
+    key = (stand.owner(), 1)
+    when = If.absent if what == "insert" else If.version(stand.put(0, item(key, v=0)))
+    verbs = [
+        items.delete(key, when, None) if what == "remove" else items.put(item(key, v=n), when, None)
+        for n, items in enumerate(stand.clients[n % 2].operations["items"] for n in range(4))
+    ]
+    assert sum(together(stand, *map(won, verbs))) == 1
+    assert (stand.get(0, key) is None) == (what == "remove")
+    stand.agree([key])
+
+
+@pytest.mark.rule("STG-4", "TX-4", "WR-9", "MIR-3", "CNF-8")
+def test_a_burst_of_everything_is_explained_by_one_order(stand: Stand) -> None:
+    load = Load(stand.fleet, owners=(stand.owner(), stand.owner()), think=0.05)
+    for client in stand.clients:
+        load.start(client, 2)
+    stand.fleet.run_until(lambda: len(load.history) > 30, 60.0, "operations")
+    load.end()
+    assert load.failed == []
+    load.check()
+    stand.agree([(owner, n) for owner in load.owners for n in range(3)])
