@@ -53,7 +53,7 @@ def record(at: Scene, stamp: int) -> Write:
 def rows(at: Scene) -> list[Stored]:
     """The rows of the movement table."""
     driver = at.fleet.drivers[SOURCE]
-    found = driver._table(CONTROL).rows
+    found = driver.native()[CONTROL.name].rows
     return [row.stored(key) for key, row in found.items() if key[1] == ITEM]
 
 
