@@ -11,6 +11,7 @@ from polystore.capabilities.words import describe
 from polystore.cli.compare import compare
 from polystore.cli.conformance import conformance
 from polystore.cli.demo.command import demo
+from polystore.cli.force_home import force_home
 from polystore.cli.history import history
 from polystore.cli.load import policy, rate
 from polystore.cli.migrate import migrate
@@ -110,6 +111,7 @@ main.add_command(compare)
 main.add_command(conformance)
 main.add_command(new_driver)
 main.add_command(preflight)
+migrate.add_command(force_home)
 migrate.add_command(status)
 migrate.add_command(history)
 migrate.add_command(rate)

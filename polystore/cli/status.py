@@ -45,6 +45,8 @@ def status_lines(now: Status) -> list[str]:
         stage_picture(setting),
         f"group {now.group}: run {setting.run}, epoch {setting.epoch}, dial {setting.dial():g} %",
     ]
+    if setting.lost is not None:
+        lines.append(f"  the {setting.lost} was given up for good: nobody calls it")
     lines += [f"  {now.handover.text()}"] if now.handover else []
     for member in now.members:
         lines += _member_lines(member)

@@ -259,17 +259,18 @@ async def dial_at_100(at: Situation) -> Gate:
 async def name_typed(at: Situation) -> Gate:
     """The operator typed the group's name: nothing leads back from target-only."""
     text = "nothing leads back: the source will no longer be written, and goes stale at once"
-    return _typed(at, "name-typed", text)
+    return typed(at, "name-typed", text)
 
 
 async def copies_named(at: Situation) -> Gate:
     """The operator typed the group's name: what a run wrote to the target is to be deleted."""
-    return _typed(
+    return typed(
         at, "copies-named", "all that polystore has written to the target is deleted there"
     )
 
 
-def _typed(at: Situation, gate: str, text: str) -> Gate:
+def typed(at: Situation, gate: str, text: str) -> Gate:
+    """A gate that opens once the operator has typed the group's name; no override passes it."""
     name, confirm = at.group.config.name, at.request.confirm
     return Gate(
         gate,

@@ -16,6 +16,7 @@ from polystore.migration.checks import Check, Gate, Situation, copies_named
 from polystore.migration.clean import Swept, give_up, sweep
 from polystore.migration.epochs import Epochs
 from polystore.migration.fleet import behind
+from polystore.migration.forcing import Price, forcing, price_of
 from polystore.migration.gates import EVERY_STEP, INTO, ahead, looked_at, passed, turning
 from polystore.migration.group import OpenGroup
 from polystore.migration.load import Load
@@ -31,6 +32,7 @@ from polystore.migration.stages import (
     Setting,
     Stage,
     after,
+    check_target,
     given_up,
     moved_at,
     next_stage,
@@ -118,6 +120,40 @@ class Coordinator:
         await self.fleet.tell(setting, fast=False)
         return setting
 
+    async def price(self, kept: str) -> Price:
+        """What it may cost to go on with one side alone; calls neither of the two.
+
+        Raises:
+            IllegalEdge: the stage does not use both sides.
+        """
+        return await price_of(self.group, self.fleet, await self.group.ledger.setting(), kept)
+
+    async def force_home(self, kept: str, request: Request) -> Setting:
+        """Go on with one side alone: the other is gone for good, and is not called any more.
+
+        Given again, it finishes what it began.
+
+        Args:
+            kept: the side that is left.
+
+        Raises:
+            GateClosed: the group's name was not typed, or the side left cannot be a home.
+            IllegalEdge: the stage does not use both sides.
+            MigrationError: not everybody is shut out and recovered in time; run it again.
+            PolystoreError: the side that is left, or the control store, does not answer.
+        """
+        setting = await self.group.ledger.setting()
+        if setting.lost is not None and setting.lost != kept:
+            return await self.finish()
+        price = await price_of(self.group, self.fleet, setting, kept)
+        await self._pass(forcing(kept), setting, request)
+        async with self._recorded(setting, f"force-home {kept}", request) as told:
+            told.append(price.text())
+            new = await self.epochs.forced(setting, kept)
+            told.append(f"epoch {new.epoch}")
+            self.group.tell(STAGE_CHANGED, stage=new.stage.value, epoch=new.epoch)
+        return new
+
     async def set_load(
         self, change: Callable[[Load], Load], what: str, request: Request
     ) -> Setting:
@@ -154,7 +190,7 @@ class Coordinator:
         if dial is not None:
             checks = turning(setting, moved_at(dial), self.group.config.colocate)
         else:
-            checks = () if back else ahead(setting.stage)
+            checks = () if back else ahead(setting)
         return await looked_at((*EVERY_STEP, *checks), self._situation(setting, request))
 
     async def preflight(self, request: Request, scan: Scan | None = None, when: str = "") -> Report:
@@ -229,7 +265,8 @@ class Coordinator:
         """
         setting = await self.group.ledger.setting()
         if setting.frozen is not None:
-            setting = await self.epochs.go_back(setting)
+            end = self.epochs.go_back if setting.lost is None else self.epochs.released
+            setting = await end(setting)
         missing = await self.epochs.missing(setting)
         if missing:
             if setting.left is not None and behind(setting, missing):
@@ -266,6 +303,7 @@ class Coordinator:
 
     async def _to(self, stage: Stage, request: Request, what: str) -> Setting:
         setting = await self.finish(request)
+        check_target(setting, stage)
         await self._pass(INTO.get((setting.stage, stage), ()), setting, request)
         after(setting, stage)  # is there such a way at all?
         if stage is Stage.CLEAN:

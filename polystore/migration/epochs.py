@@ -17,7 +17,16 @@ from polystore.errors import MigrationError, PolystoreError
 from polystore.migration.fleet import Fleet, behind, named
 from polystore.migration.group import OpenGroup
 from polystore.migration.member import Member
-from polystore.migration.stages import Setting, Stage, after, frozen_step, given_up, thawed
+from polystore.migration.stages import (
+    Setting,
+    Stage,
+    after,
+    forced,
+    frozen_step,
+    given_up,
+    released,
+    thawed,
+)
 
 PATIENCE = 120.0
 """Seconds in which everybody has to acknowledge a stage, beside a quarantine, unless it is said."""
@@ -95,6 +104,36 @@ class Epochs:
         turned = await self.acknowledged(await self.advanced(frozen, lambda now: thawed(now, at)))
         self._told(turned)
         return turned
+
+    async def forced(self, at: Setting, kept: str) -> Setting:
+        """Go on with one side alone; the other is gone, and nobody calls it from here on (FRC-1).
+
+        Raises:
+            IllegalEdge: the stage does not use both sides.
+            MigrationError: another coordinator was quicker; or members, all of them shut out by
+                then, are not recovered in time: run the command again.
+        """
+        setting = await self.advanced(at, lambda now: forced(now, kept))
+        self._told(setting)
+        return await self.released(setting)
+
+    async def released(self, setting: Setting) -> Setting:
+        """Finish what :meth:`forced` began: shut out who worked with both sides, then serve.
+
+        Whoever owes the lost side something cannot drain: it is shut out and joins anew, owing
+        nothing. Nothing is served before all leases of before have run out.
+        """
+        missing = await self.fleet.wait(
+            _acked(setting), within=self.patience, close_after=LAGGARD_SECONDS
+        )
+        if missing:
+            raise MigrationError(
+                f"not shut out and recovered yet: {named(missing)}; nothing is served until they "
+                "are: run the command again"
+            )
+        served = await self.advanced(setting, released)
+        self._told(served)
+        return await self.acknowledged(served)
 
     async def go_back(self, at: Setting) -> Setting:
         """Give up the epoch of ``at``: the next one is as it was before, without waiting.

@@ -36,7 +36,7 @@ from polystore.migration.measured import (
     window_over,
 )
 from polystore.migration.request import Request
-from polystore.migration.stages import BUCKETS, Setting, Stage, next_stage
+from polystore.migration.stages import BUCKETS, Setting, Stage, check_target, next_stage
 
 INTO: dict[tuple[Stage, Stage], tuple[Check, ...]] = {
     (Stage.SOURCE_ONLY, Stage.ARMED): (
@@ -97,9 +97,11 @@ def turning(setting: Setting, goal: int, colocate: int | None) -> Sequence[Check
     return (*FIRST_TURN, no_foreign) if setting.moved == 0 else (no_foreign,)
 
 
-def ahead(stage: Stage) -> Sequence[Check]:
+def ahead(setting: Setting) -> Sequence[Check]:
     """The gates of the next stage. Raises IllegalEdge where there is none."""
+    stage = setting.stage
     following = Stage.ARMED if stage is Stage.SOURCE_ONLY else next_stage(stage)
+    check_target(setting, following)
     return INTO.get((stage, following), ())
 
 

@@ -73,7 +73,7 @@ class Keeper:
         if not setting.stage.leased or setting.stage is Stage.CLEAN:
             return
         if setting.frozen is not None and await self._lasting(setting) > 2 * FREEZE_SECONDS:
-            await self._give_up(setting)
+            await self._end_freeze(setting)
         if setting.stage is Stage.DUAL_READ:
             await self._settle()
         now = await Now()
@@ -87,6 +87,13 @@ class Keeper:
         if self._since[0] != setting.epoch:
             self._since = (setting.epoch, now)
         return now - self._since[1]
+
+    async def _end_freeze(self, setting: Setting) -> None:
+        """Whoever froze these buckets has left them: on, where a side is gone, else back."""
+        if setting.lost is None:
+            await self._give_up(setting)
+        else:
+            await self._epochs.released(setting)
 
     async def _give_up(self, setting: Setting) -> None:
         """Whoever began this epoch has left it: back to where it came from (EPO-9)."""
@@ -135,6 +142,9 @@ class Keeper:
     async def _take_up(self, members: list[Member]) -> None:
         """Tell who was not told of the newest epoch; give it up once its time is over (EPO-9)."""
         setting = await self.session.group.ledger.setting()
+        if setting.lost is not None and setting.frozen is not None:
+            await self._epochs.released(setting)
+            return
         late = behind(setting, members)
         if any(member.announced < setting.epoch for member in late):
             await self._epochs.fleet.tell(setting)

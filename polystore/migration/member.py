@@ -74,6 +74,11 @@ class Member:
         return sum(map(self.told, (OPEN, DIRTY_KEYS, DIRTY_BUCKETS)))
 
     @property
+    def unmirrored(self) -> int:
+        """How many acknowledged writes the mirror may lack, as of its last report."""
+        return self.told(OPEN_WRITES)
+
+    @property
     def pressed(self) -> int:
         """How often its operations had to wait, were declined or throttled, as of its last beat."""
         total = 0

@@ -63,7 +63,7 @@ async def recover(group: OpenGroup, member: Member) -> Recovered:
     intents: list[tuple[str, Target]] = []
     marked: list[tuple[str, frozenset[int]]] = []
     for name, side in group.sides.items():
-        if name == SOURCE and setting.stage not in _SOURCE_IN_PLAY:
+        if name == setting.lost or (name == SOURCE and setting.stage not in _SOURCE_IN_PLAY):
             continue
         for index in range(member.slots[name]):
             closed = await _close_slot(side, member.id, index)
@@ -96,7 +96,7 @@ def _hold(group: OpenGroup, setting: Setting, member: Member) -> float:
     """
     lease = LEASE_MARGIN * group.config.lease
     plain = setting.stage in (Stage.SOURCE_ONLY, Stage.ARMED) or (
-        setting.stage is Stage.PREPARE and member.acked < setting.epoch
+        setting.stage is Stage.PREPARE and member.acked < setting.epoch and setting.lost is None
     )
     return lease + group.config.quarantine if plain else lease
 

@@ -85,6 +85,7 @@ class Setting:
             1970 as that machine's wall clock told; 0 for not. For two gates, no order rests on it.
         left: the stage that the newest epoch came from, while it may go back there.
         within: seconds in which everybody was to acknowledge it; 0 for no such time.
+        lost: the side that is gone for good, and that nobody calls any more; ``None`` for none.
         load: rates and policies; they change without an epoch.
     """
 
@@ -105,6 +106,7 @@ class Setting:
     full_at: int = 0
     left: Stage | None = None
     within: int = 0
+    lost: str | None = None
     load: Load = attrs.field(factory=Load)
 
     def home(self, bucket: int) -> str:
@@ -135,7 +137,7 @@ class Setting:
             "turned": self.turned, "verified": self.verified, "proven": self.proven,
             "verified_at": self.verified_at, "full_at": self.full_at,
             "left": "" if self.left is None else self.left.value, "within": self.within,
-            "load": self.load.to_fields(),
+            "lost": self.lost or "", "load": self.load.to_fields(),
         }  # fmt: skip
 
     @classmethod
@@ -156,6 +158,7 @@ class Setting:
             copied=number("copied"), turned=number("turned"), verified=number("verified"),
             proven=number("proven"), verified_at=number("verified_at"), full_at=number("full_at"),
             left=Stage(fields["left"]) if fields["left"] else None, within=number("within"),
+            lost=str(fields["lost"]) or None,
             load=Load.from_fields(fields["load"]),
         )  # fmt: skip
 
@@ -219,6 +222,7 @@ def after(setting: Setting, stage: Stage) -> Setting:
     here = setting.stage
     if setting.frozen is not None:
         raise IllegalEdge("buckets are frozen: finish or abort the dial step first")
+    check_target(setting, stage)
     starts = here is Stage.SOURCE_ONLY and stage is Stage.ARMED
     if not starts and stage not in (_FORWARD.get(here), _BACKWARD.get(here)):
         raise IllegalEdge(f"there is no way from {here.value} to {stage.value}")
@@ -237,15 +241,25 @@ def after(setting: Setting, stage: Stage) -> Setting:
         proven=0,
         verified_at=0,
         full_at=0,
-        left=None if stage in _ONE_WAY else here,
+        left=None if stage in _ONE_WAY or setting.lost is not None else here,
         within=0,
     )
     ends = here is Stage.PREPARE and stage is Stage.ARMED
     if starts or ends:  # plain writes take stamps away: what the target has counts no more
-        return attrs.evolve(new, run=setting.run + 1, speaks=SPEAKS, moved=0, copied=0, turned=0)
+        new = attrs.evolve(new, run=setting.run + 1, speaks=SPEAKS, moved=0, copied=0, turned=0)
+        return attrs.evolve(new, lost=None) if starts else new
     if here is Stage.PREPARE and stage is Stage.DUAL_WRITE:
         return attrs.evolve(new, copied=new.epoch)
     return new
+
+
+def check_target(setting: Setting, stage: Stage) -> None:
+    """Raise IllegalEdge where a stage would use a target that was given up."""
+    if setting.lost == TARGET and stage in (Stage.PREPARE, Stage.DUAL_WRITE):
+        raise IllegalEdge(
+            "the target of this run was given up: go back to source-only, name another target, and "
+            "start again"
+        )
 
 
 def next_stage(stage: Stage) -> Stage:
@@ -270,6 +284,8 @@ def given_up(setting: Setting) -> Setting:
     Raises:
         IllegalEdge: nothing leads back from this epoch.
     """
+    if setting.lost is not None:
+        raise IllegalEdge(f"the {setting.lost} was given up for good: nothing leads back from that")
     if setting.frozen is not None:
         return attrs.evolve(setting, epoch=setting.epoch + 1, frozen=None)
     if setting.left is None:
@@ -309,3 +325,44 @@ def thawed(setting: Setting, at: int) -> Setting:
     return attrs.evolve(
         setting, epoch=epoch, frozen=None, moved=moved, turned=epoch, full_at=full_at
     )
+
+
+def forced(setting: Setting, kept: str) -> Setting:
+    """The next epoch after one side is gone for good: all is frozen, the home of all is the other.
+
+    It is of a new run: what the lost side still brings late counts as older than any commit.
+
+    Args:
+        kept: the side that is left.
+
+    Raises:
+        IllegalEdge: the stage does not use both sides.
+    """
+    if not setting.stage.mirrored:
+        raise IllegalEdge(
+            f"in {setting.stage.value} one side alone is in use, the {setting.home(0)}: "
+            "force-home is for dual-write and dual-read"
+        )
+    source = kept == SOURCE
+    return attrs.evolve(
+        setting,
+        run=setting.run + 1,
+        epoch=setting.epoch + 1,
+        stage=Stage.PREPARE if source else Stage.TARGET_ONLY,
+        moved=0 if source else BUCKETS,
+        frozen=(0, BUCKETS),
+        lost=TARGET if source else SOURCE,
+        copied=0,
+        turned=0,
+        verified=0,
+        proven=0,
+        verified_at=0,
+        full_at=0,
+        left=None,
+        within=0,
+    )
+
+
+def released(setting: Setting) -> Setting:
+    """The next epoch after all that worked with both sides is shut out: one side serves alone."""
+    return attrs.evolve(setting, epoch=setting.epoch + 1, frozen=None)

@@ -40,7 +40,7 @@ class Handover:
     @classmethod
     def of(cls, setting: Setting, members: Sequence[Member]) -> Handover | None:
         """What is frozen, or ``None``."""
-        if setting.frozen is None:
+        if setting.frozen is None or setting.lost is not None:
             return None
         low, high = setting.frozen
         to = TARGET if low >= setting.moved else SOURCE

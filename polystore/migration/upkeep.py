@@ -188,7 +188,7 @@ def _other(name: str) -> str:
 
 
 def _needs_slots(setting: Setting, side: str) -> bool:
-    if setting.stage.plain:
+    if setting.stage.plain or side == setting.lost:
         return False
     if setting.frozen is not None:
         return True

@@ -145,6 +145,7 @@ class Watch:
             self.happened[what] += 1
         self.stepped(new)
         thaws = old.frozen is not None and new.frozen is None and new.moved == old.moved
+        stops = new.lost is not None and old.lost is None  # everything: one side is gone
         gave_up = thaws or (new.stage is old.left and new.left is None)
         for item, fields in self.members.items():
             acked = fields["acked"]
@@ -152,7 +153,7 @@ class Watch:
             serves = fields["state"] != RECOVERED and item not in self.joining
             late = serves and acked < old.epoch
             self._check(
-                not late or gave_up,
+                not late or gave_up or stops,
                 f"EPO-2: epoch {new.epoch} began while {item} was still at {acked}",
             )
 
@@ -273,6 +274,9 @@ def _ways(old: Setting, new: Setting) -> Iterable[str]:
     if old.stage is not new.stage:
         if new.stage is old.left and new.left is None:
             yield "stage given up"
+            return
+        if new.lost != old.lost:
+            yield "home forced"
             return
         yield f"{old.stage.value} → {new.stage.value}"
         order = list(Stage)
