@@ -12,7 +12,8 @@ from polystore.cli.output import Output, reported
 from polystore.cli.place import joined, opened
 from polystore.migration.fleet import Fleet
 from polystore.migration.request import Request
-from polystore.migration.verify import Sample, Verified, Verifier
+from polystore.migration.verify import Verifier
+from polystore.migration.walk import Sample, Verified
 from polystore.runner import SyncRunner
 
 
@@ -25,6 +26,8 @@ from polystore.runner import SyncRunner
     type=click.FloatRange(0, 100, min_open=True),
     help="Percent of each side to compare; such a run opens no gate.",
 )
+@click.option("--touched", is_flag=True, help="Compare only what this run has written; no gate.")
+@click.option("--fresh", is_flag=True, help="Begin anew, also where one that died could go on.")
 @who_and_maybe_why
 @click.option("--seed", default=0, help="Which part a sample is: the same seed, the same part.")
 @reported
@@ -35,12 +38,17 @@ def verify(
     repair: bool,
     parallel: int,
     sample: float | None,
+    touched: bool,
+    fresh: bool,
     seed: int,
     who: str,
     why: str,
     as_json: bool,
 ) -> None:
-    """Compare both sides, in full or a sample of them, beside live traffic."""
+    """Compare both sides, in full or in part, beside live traffic.
+
+    A full one that died goes on where it was at its last checkpoint, some minutes before.
+    """
     output = Output(as_json=as_json)
     request = Request(who, why)
     with (
@@ -54,6 +62,8 @@ def verify(
             repair=repair,
             parallel=parallel,
             sample=None if sample is None else Sample(share=sample, seed=seed),
+            touched=touched,
+            fresh=fresh,
             request=request,
             progress=lambda _collection, _side, count: advance_by(count),
         )

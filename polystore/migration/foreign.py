@@ -33,12 +33,16 @@ async def noted(ledger: Ledger, setting: Setting) -> dict[str, int]:
     """How often foreign records were met, by collection."""
     found: dict[str, int] = {}
     for stored in await ledger.all(_item(setting)):
-        if stored.fields is not None and type(stored.fields["found"]) is int:
-            found[str(stored.fields["collection"])] = stored.fields["found"]
+        count = 0 if stored.fields is None else stored.fields["found"]
+        assert type(count) is int
+        if stored.fields is not None and count:
+            found[str(stored.fields["collection"])] = count
     return found
 
 
 async def forget(ledger: Ledger, setting: Setting) -> None:
     """A full verification has met none."""
-    for stored in await ledger.all(_item(setting)):
-        await ledger.delete(stored)
+    for collection in await noted(ledger, setting):
+        await ledger.change(
+            _item(setting, collection), lambda fields: fields and {**fields, "found": 0}
+        )

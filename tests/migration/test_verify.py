@@ -8,14 +8,17 @@ from typing import Any
 import attrs
 import pytest
 
+from polystore.config import Agreed
 from polystore.driver import ScanPage, Stored, Unreadable, Write
 from polystore.driver.side import read_one
-from polystore.errors import MigrationError, Unavailable, Unsupported
+from polystore.errors import InvalidRequest, MigrationError, Unavailable, Unsupported
 from polystore.migration import repair, verify
+from polystore.migration import walk as walking
 from polystore.migration.compare import summary
 from polystore.migration.mirror import mirror_write, put_if_older
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
-from polystore.migration.verify import Sample, Verified, Verifier, _Walk
+from polystore.migration.verify import Verifier
+from polystore.migration.walk import Sample, Verified, Walk
 from polystore.testing.simulator import ITEMS, ROUGH, Operator, Sent, Violation
 from polystore.testing.simulator.faults import lost, refused
 from polystore.values import Fields
@@ -139,8 +142,8 @@ def test_every_record_that_was_walked_is_compared_or_explained(
         walk.arrived(side, ScanPage([stored], None), 1)
         return walk.meets(side, stored.key, summary(at, stored))
 
-    walk = _Walk(at, ITEMS, Verified(collection="items"))
-    monkeypatch.setattr(verify, "MOST_KEPT", 3)
+    walk = Walk(at, ITEMS, {SOURCE: [], TARGET: []})
+    monkeypatch.setattr(walking, "MOST_KEPT", 3)
     assert meets(SOURCE, records[0])
     assert meets(TARGET, records[0]), "its partner was kept"
     assert meets(TARGET, records[1])
@@ -173,9 +176,9 @@ def test_a_verification_that_loses_a_record_has_failed(
     lossy: str, side: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each part of the walk in turn drops its first record, of one side."""
-    part, dropped = getattr(_Walk, lossy), list[object]()
+    part, dropped = getattr(Walk, lossy), list[object]()
 
-    def dropping(walk: _Walk, name: str, *more: Any, **equal: bool) -> object:
+    def dropping(walk: Walk, name: str, *more: Any, **equal: bool) -> object:
         if name != side or dropped or (lossy == "arrived" and not more[1]):
             return part(walk, name, *more, **equal)
         if lossy != "left_over":
@@ -188,7 +191,7 @@ def test_a_verification_that_loses_a_record_has_failed(
     with Scene(Stage.DUAL_READ) as scene:
         scene.put(scene.members[0], KEY)
         plant(scene, "missing" if side == SOURCE else "extra", SOURCE, TARGET)
-        monkeypatch.setattr(_Walk, lossy, dropping)
+        monkeypatch.setattr(Walk, lossy, dropping)
         with pytest.raises(MigrationError, match="the run has failed"):
             scene.operator.verify()
         assert dropped
@@ -201,7 +204,7 @@ def test_a_verification_that_loses_a_record_has_failed(
 def test_without_room_partners_are_looked_up(
     kind: str, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "MOST_KEPT", room)
+    monkeypatch.setattr(walking, "MOST_KEPT", room)
     with Scene(Stage.DUAL_READ) as scene:
         scene.put(scene.members[0], KEY)
         scene.put(scene.members[0], KEY)
@@ -362,3 +365,150 @@ def test_a_side_that_is_left_is_no_discrepancy() -> None:
             repair.certain(member.group, scene.operator.coordinator.fleet, [("items", KEY)]),
         )
         assert found == []
+
+
+def many(scene: Scene, count: int = 60) -> None:
+    """Records of the source, enough for several pages."""
+    for item in range(count):
+        scene.fleet.plant(SOURCE, Write(ITEMS, ("old", item), {**fields(1), "item": item}))
+
+
+def verifying(scene: Scene, **how: Any) -> Verifier:
+    operator = scene.operator
+    return Verifier(operator.member.session, operator.coordinator.fleet, **how)
+
+
+class Died(Exception):
+    """The process of a verification."""
+
+
+@pytest.mark.rule("VER-9", "VER-3", "VER-1")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dies", [6, 9, 14])
+def test_a_verification_that_died_is_gone_on_with_and_reconciles(
+    kind: str, dies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "PAGE", 5)
+    with Scene(Stage.DUAL_WRITE, preload=False) as scene:
+        many(scene)
+        scene.operator.copy()
+        scene.operator.advance()
+        scene.put(scene.members[0], KEY)
+        scene.put(scene.members[0], KEY)
+        plant(scene, kind, SOURCE, TARGET)
+        scanned: list[str] = []
+
+        def until_it_dies(_name: str, side: str, _count: int) -> None:
+            scanned.append(side)
+            if len(scanned) == dies:
+                raise Died
+
+        member = scene.operator.member
+        first = verifying(scene, checkpoint=0.0, progress=until_it_dies)
+        with pytest.raises(Died):
+            scene.fleet.do(member, first.run())
+        pages: list[str] = []
+        second = verifying(scene, progress=lambda _name, side, _count: pages.append(side))
+        found = scene.fleet.do(member, second.run())["items"]
+        whole: list[str] = []
+        third = verifying(scene, progress=lambda _name, side, _count: whole.append(side))
+        again = scene.fleet.do(member, third.run())["items"]
+        assert len(pages) < len(whole), "what was walked is not walked again"
+        assert again.discrepancies == []
+        assert found.walked[SOURCE] >= again.walked[SOURCE] - 1
+        assert [(d.key, d.kind, d.repaired) for d in found.discrepancies] == [(KEY, kind, True)]
+        assert scene.fleet.setting.verified > 0
+        assert scene.fleet.differences() == []
+
+
+@pytest.mark.rule("VER-9")
+@pytest.mark.parametrize("why", ["fresh", "old", "dial", "repair"])
+def test_what_cannot_be_gone_on_with_is_begun_anew(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "PAGE", 5)
+    with Scene(Stage.DUAL_WRITE, preload=False) as scene:
+        many(scene)
+        scene.operator.copy()
+        scene.operator.advance()
+        member, pages = scene.operator.member, list[str]()
+        if why == "old":
+            agreed = Agreed(verified=20.0)
+            member.group.config = attrs.evolve(member.group.config, gates=agreed)
+
+        def count(_name: str, side: str, _count: int) -> None:
+            pages.append(side)
+            if len(pages) == 9:
+                raise Died
+
+        with pytest.raises(Died):
+            scene.fleet.do(member, verifying(scene, checkpoint=0.0, progress=count).run())
+        if why == "old":
+            scene.fleet.pass_time(25.0)
+        if why == "dial":
+            scene.operator.verify()
+            scene.operator.dial(50.0)
+        whole: list[str] = []
+        how = {"fresh": why == "fresh", "repair": why != "repair"}
+        progress = lambda _name, side, _count: whole.append(side)  # noqa: E731
+        found = scene.fleet.do(member, verifying(scene, progress=progress, **how).run())["items"]
+        assert found.walked == {SOURCE: 60, TARGET: 60}
+        assert len(whole) >= 24
+
+
+@pytest.mark.rule("VER-9")
+def test_of_two_that_go_on_with_one_run_both_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "PAGE", 5)
+    with Scene(Stage.DUAL_WRITE, preload=False) as scene:
+        many(scene)
+        scene.operator.copy()
+        scene.operator.advance()
+        scene.fleet.plant(TARGET, Write(ITEMS, ("old", 3), None))
+        member, other = scene.operator.member, Operator(scene.fleet)
+        one = scene.fleet.spawn(member, verifying(scene, checkpoint=0.0).run(), "one")
+        fleet = other.coordinator.fleet
+        verifier = Verifier(other.member.session, fleet, checkpoint=0.0)
+        two = scene.fleet.spawn(other.member, verifier.run(), "two")
+        for task in (one, two):
+            found = scene.fleet.finish(task, 120.0)["items"]
+            assert found.open == 0
+            assert found.walked[SOURCE] == 60
+        assert scene.fleet.differences() == []
+
+
+@pytest.mark.rule("VER-10")
+def test_what_was_touched_is_compared_with_less_reading() -> None:
+    with Scene(Stage.DUAL_WRITE, preload=False) as scene:
+        many(scene)
+        scene.operator.copy()
+        scene.operator.advance()
+        scene.put(scene.members[0], KEY)
+        scene.fleet.plant(TARGET, Write(ITEMS, KEY, None))
+        scene.fleet.plant(TARGET, Write(ITEMS, ("old", 3), None))  # nobody has written it
+        verified = scene.fleet.setting.verified
+        reads: list[int] = []
+        scene.rule(
+            lambda s: (
+                reads.append(len(s.call.arguments[1]))
+                if s.method == "read" and s.call.side == TARGET
+                else None
+            )
+        )
+        member = scene.operator.member
+        found = scene.fleet.do(member, verifying(scene, touched=True).run())["items"]
+        assert [(d.key, d.kind) for d in found.discrepancies] == [(KEY, "missing")]
+        assert found.walked == {SOURCE: 61, TARGET: 0}
+        assert sum(reads) < 10
+        assert scene.fleet.setting.verified == verified
+        rest = scene.operator.verify()["items"]
+        assert [(d.key, d.kind) for d in rest.discrepancies] == [(("old", 3), "missing")]
+        scene.operator.dial(50.0)
+        found = scene.fleet.do(member, verifying(scene, touched=True).run())["items"]
+        assert found.discrepancies == []
+        assert min(found.walked.values()) > 0, "each side for the keys that have their home there"
+
+
+@pytest.mark.rule("VER-10")
+def test_a_sample_of_what_was_touched_is_refused() -> None:
+    with Scene(Stage.DUAL_READ) as scene, pytest.raises(InvalidRequest, match="one of the two"):
+        verifying(scene, touched=True, sample=Sample(share=10))

@@ -34,7 +34,8 @@ from polystore.migration.coordinator import Coordinator
 from polystore.migration.group import OpenGroup
 from polystore.migration.request import Request
 from polystore.migration.stages import SOURCE, TARGET, Setting
-from polystore.migration.verify import Verified, Verifier
+from polystore.migration.verify import Verifier
+from polystore.migration.walk import Verified
 from polystore.values import Fields, Key
 
 NOTES = Collection("notes", ["id:int"])

@@ -34,7 +34,8 @@ from polystore.migration.group import OpenGroup
 from polystore.migration.progress import copy_summary
 from polystore.migration.request import Request
 from polystore.migration.stages import TARGET, Setting
-from polystore.migration.verify import Verified, Verifier
+from polystore.migration.verify import Verifier
+from polystore.migration.walk import Verified
 from polystore.runner import SyncRunner
 from polystore.values import Fields, Key
 

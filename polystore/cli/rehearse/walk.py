@@ -23,7 +23,8 @@ from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator
 from polystore.migration.fleet import Fleet
 from polystore.migration.request import Request
-from polystore.migration.verify import Verified, Verifier
+from polystore.migration.verify import Verifier
+from polystore.migration.walk import Verified
 from polystore.runner import SyncRunner
 
 Step = tuple[str, Callable[["Leg"], object]]

@@ -12,7 +12,8 @@ from polystore.migration.preflight.scan import Scan
 from polystore.migration.progress import Summary
 from polystore.migration.request import Request
 from polystore.migration.stages import Setting, Stage
-from polystore.migration.verify import Verified, Verifier
+from polystore.migration.verify import Verifier
+from polystore.migration.walk import Verified
 from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
 
 REQUEST = Request("operator", "simulated", confirm="shop", sole=True)

@@ -16,7 +16,8 @@ from polystore.migration.coordinator import Coordinator
 from polystore.migration.fleet import Fleet
 from polystore.migration.preflight.scan import Scan
 from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
-from polystore.migration.verify import Verified, Verifier
+from polystore.migration.verify import Verifier
+from polystore.migration.walk import Verified
 from polystore.testing.simulator.choices import Choices
 from polystore.testing.simulator.faults import CALM
 from polystore.testing.simulator.fleet import SimulatedFleet, SimulatedMember
