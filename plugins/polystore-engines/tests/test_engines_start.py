@@ -290,6 +290,15 @@ def test_dynamodb_local_keeps_its_data_where_it_has_a_folder(tmp_path: Path) -> 
         assert api.call("ListTables")["TableNames"] == ["kept"]
 
 
+def test_dynamodb_local_leaves_nothing_behind() -> None:
+    with dynamodb.start(60) as engine:
+        command = Path(f"/proc/{engine.pid}/cmdline").read_text().split("\0")
+        (scratch,) = [Path(part.partition("=")[2]) for part in command if "java.io.tmpdir" in part]
+        DynamoDBApi(engine.port).call("ListTables")
+        assert scratch.is_dir()
+    assert not scratch.exists()
+
+
 def test_an_engine_without_a_folder_is_not_restarted(
     datastore_engine: polystore_engines.Engine,
 ) -> None:
