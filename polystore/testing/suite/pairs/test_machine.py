@@ -1,0 +1,72 @@
+"""Anything in any order, between two databases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from polystore.testing.pairs import Pair
+from polystore.testing.suite.pairs.machine import ENTRIES, PairMachine
+
+
+@attrs.frozen
+class Effort:
+    """How much a machine is run from each place.
+
+    Attributes:
+        examples: runs.
+        steps: of each, at most.
+        calls: runs go on, with other seeds, until there were so many; and where something has not
+            come about yet, up to eight times as many.
+    """
+
+    examples: int
+    steps: int = 20
+    calls: int = 0
+
+
+EFFORTS = {
+    "smoke": Effort(4, 12),
+    "default": Effort(25),
+    "remote": Effort(3, 15, calls=5000),
+    "nightly": Effort(1000, 30),
+}
+BEFORE_COPY = "dual-write before the copy"
+MUST = ("forwards", "backwards", "crash", "no answer")
+"""What has to come about wherever a machine begins, but in smoke."""
+
+
+@pytest.mark.claims("transactions over the store")
+@pytest.mark.rule("STG-4", "STG-6", "WR-9", "MIR-3", "MIR-6", "BF-2", "DIA-5", "RCV-7", "CNF-8")
+@pytest.mark.timeout(0)
+@pytest.mark.share(7)
+@pytest.mark.parametrize("name", ENTRIES)
+def test_one_store_wherever_its_records_lie(pair: Pair, profile: str, name: str) -> None:
+    effort, fired = EFFORTS[profile], Counter[str]()
+    run = partial(
+        run_state_machine_as_test,
+        partial(PairMachine, pair, name, fired),  # type: ignore[arg-type]  # called, and no more
+        settings=settings(
+            max_examples=effort.examples,
+            stateful_step_count=effort.steps,
+            deadline=None,
+            database=None,
+            derandomize=profile != "nightly" and not effort.calls,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    must = [*MUST, *["copy beside a write"] * (name == BEFORE_COPY)]
+    if not effort.calls:
+        run()
+    begun, turns = pair.calls, 0
+    while pair.calls - begun < effort.calls * (1 if all(map(fired.get, must)) else 8):
+        turns += 1
+        seed(turns)(run)()
+    missing = [what for what in must if not fired[what]]
+    assert profile == "smoke" or not missing, f"never came about: {missing}"
