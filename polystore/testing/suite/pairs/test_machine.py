@@ -31,7 +31,7 @@ class Effort:
 
 
 EFFORTS = {
-    "smoke": Effort(4, 12),
+    "smoke": Effort(2, 10),
     "default": Effort(25),
     "remote": Effort(3, 15, calls=5000),
     "nightly": Effort(1000, 30),
@@ -44,7 +44,7 @@ MUST = ("forwards", "backwards", "crash", "no answer")
 @pytest.mark.claims("transactions over the store")
 @pytest.mark.rule("STG-4", "STG-6", "WR-9", "MIR-3", "MIR-6", "BF-2", "DIA-5", "RCV-7", "CNF-8")
 @pytest.mark.timeout(0)
-@pytest.mark.share(7)
+@pytest.mark.share(10)
 @pytest.mark.parametrize("name", ENTRIES)
 def test_one_store_wherever_its_records_lie(pair: Pair, profile: str, name: str) -> None:
     effort, fired = EFFORTS[profile], Counter[str]()

@@ -14,7 +14,7 @@ from polystore.testing.suite.pairs.records import item, shown
 from polystore.transaction import Draft
 from polystore.values import Fields, Key
 
-pytestmark = [pytest.mark.share(24), pytest.mark.claims("transactions over the store")]
+pytestmark = [pytest.mark.share(36), pytest.mark.claims("transactions over the store")]
 
 ENTRIES = ("prepare", "dual-write", "dual-read at 40", "dual-read at 100")
 KEYS: list[Key] = [("ann", 1), ("ann", 2)]

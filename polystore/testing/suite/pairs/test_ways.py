@@ -71,7 +71,7 @@ def test_nothing_leads_back_to_a_source_that_was_left(
     assert stand.peeks(KEYS[0])[0] is None
 
 
-@pytest.mark.share(8)
+@pytest.mark.share(16)
 @pytest.mark.rule("STG-4", "WR-9", "MIR-3", "MIR-6", "UNK-1", "UNK-2", "TX-4", "CNF-8")
 @pytest.mark.parametrize("name", ["dual-write before the copy", "dual-read at 40"])
 @pytest.mark.parametrize("fault", FAULTS)
@@ -85,7 +85,7 @@ def test_no_fault_breaks_a_promise(begin: Callable[..., Stand], fault: str, name
     come_to_rest(stand.fleet, load)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(5)
 @pytest.mark.rule("STG-3", "STG-4", "STG-7", "STG-8", "DIA-5", "WR-9", "MIR-6", "VER-2", "CNF-8")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_whole_way_under_load_loses_nothing_and_fails_nothing(
