@@ -275,10 +275,17 @@ def readable(
 
 @attrs.frozen
 class Segment:
-    """One of ``count`` disjoint parts of a collection; together they are the whole."""
+    """One of ``count`` disjoint parts of a collection; together they are the whole.
+
+    Attributes:
+        snapshot: whether pages may show the part as it was at one moment, no earlier than the call
+            for the first of them: a database that can read so holds nobody up by it. A driver
+            whose database cannot pays no heed to this.
+    """
 
     index: int = 0
     count: int = 1
+    snapshot: bool = False
 
 
 @attrs.frozen

@@ -134,7 +134,7 @@ class Copier:
     ) -> None:
         source = self.group.sides[SOURCE].background()
         target = self.group.sides[TARGET].background()
-        segment = Segment(part.index, part.count)
+        segment = Segment(part.index, part.count, snapshot=True)  # what is newer comes by itself
         while not part.done and self._running():
             await self._heed()
             page = await self._scanned(source, collection, segment, part.cursor)

@@ -8,6 +8,7 @@ segments of a kind keeps the splits in an entity of the kind ``_ps_splits``.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -42,6 +43,10 @@ SPLITS = "_ps_splits"
 _SAMPLES = 32
 """Keys sampled for each segment."""
 
+SNAPSHOT_SECONDS = 3000
+"""How long pages are of one moment: ``read_time`` reaches back an hour where there is no
+point-in-time recovery (cloud.google.com/datastore/docs/reference/data/rpc, ReadOptions)."""
+
 
 def scan_page(
     connection: Connection, place: Place, segment: Segment, cursor: str | None, limit: int
@@ -50,10 +55,14 @@ def scan_page(
     bounds = _bounds(connection, place, segment)
     if bounds is None:
         return ScanPage([], None)
-    if cursor is not None:
-        bounds = [KeyBound(GREATER, _read(place, cursor)), *bounds[-1:]]
-        bounds = [b for b in bounds if b.op in (GREATER, LESS)]
     request = kind_query(connection, place)
+    at: datetime | None = None
+    if cursor is not None:
+        path, at = _read(place, cursor)
+        bounds = [KeyBound(GREATER, path), *bounds[-1:]]
+        bounds = [b for b in bounds if b.op in (GREATER, LESS)]
+    if at is not None:
+        request.read_options.read_time.FromDatetime(at)
     add_filters(place, request, [], bounds)
     add_orders(request, [KEY], descending=False)
     request.query.limit.value = limit
@@ -63,8 +72,9 @@ def scan_page(
         if last:
             return ScanPage(records, None, unreadable)
         if results:
-            following = json.dumps(path_of(results[-1].entity.key))
-            return ScanPage(records, following, unreadable)
+            path = path_of(results[-1].entity.key)
+            moment = at or batch.read_time.ToDatetime(UTC) if segment.snapshot else None
+            return ScanPage(records, _cursor(path, moment), unreadable)
     raise AssertionError("a query ended without its last batch")
 
 
@@ -73,16 +83,28 @@ def _place_of(result: Message) -> Key:
     return tuple([part for _, part in path_of(result.entity.key)])
 
 
-def _read(place: Place, cursor: str) -> Path:
+def _cursor(path: Path, at: datetime | None) -> str:
+    """Where the next page begins, and of which moment it is, if it is of one."""
+    return json.dumps(path if at is None else {"path": path, "at": at.isoformat()})
+
+
+def _read(place: Place, cursor: str) -> tuple[Path, datetime | None]:
+    """What a cursor says; the moment only while the database still reaches back to it."""
+    at: datetime | None = None
     try:
-        path = [(kind, part) for kind, part in json.loads(cursor)]
-    except (ValueError, TypeError):
+        told = json.loads(cursor)
+        if type(told) is dict:
+            moment = datetime.fromisoformat(told["at"])
+            fresh = datetime.now(UTC) - moment < timedelta(seconds=SNAPSHOT_SECONDS)
+            at, told = moment if fresh else None, told["path"]
+        path = [(kind, part) for kind, part in told]
+    except (ValueError, TypeError, KeyError):
         path = []
     if not path or path[-1][0] != place.kind or not all(_is_element(step) for step in path):
         raise CursorExpired(
             "not a cursor of this scan", collection=place.collection.name, driver="datastore"
         )
-    return path
+    return path, at
 
 
 def _is_element(step: tuple[Any, Any]) -> bool:
