@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from itertools import chain
+from itertools import chain, combinations_with_replacement
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 
@@ -33,6 +35,11 @@ NEEDED = ("pytest", "hypothesis")
     multiple=True,
     metavar="A B",
     help="Migrate from A to B, and from B to A, through every stage and back.",
+)
+@click.option(
+    "--all-pairs",
+    is_flag=True,
+    help="Every ordered pair of the installed drivers that bring a harness; each with itself too.",
 )
 @click.option(
     "--one-way", is_flag=True, help="Only from A to B, where the other way is tried elsewhere."
@@ -65,6 +72,7 @@ def conformance(
     drivers: tuple[str, ...],
     *,
     pairs: tuple[tuple[str, str], ...],
+    all_pairs: bool,
     one_way: bool,
     profile: str,
     allow_unavailable: bool,
@@ -87,6 +95,8 @@ def conformance(
         raise ConfigError(
             f"the suite needs {' and '.join(missing)}: pip install 'polystore-core[conformance]'"
         )
+    if all_pairs:
+        pairs += tuple(combinations_with_replacement(_with_a_harness(), 2))
     if not drivers and not pairs:
         raise click.UsageError("name a driver, or two with --pair")
     for name in (*drivers, *chain.from_iterable(pairs)):
@@ -104,17 +114,44 @@ def conformance(
     arguments += [] if rule is None else [f"--polystore-rule={rule}"]
     with TemporaryDirectory(prefix="polystore-conformance-") as folder:
         path = (report or Path(folder) / "report").absolute()
-        arguments += [f"--polystore-report={path}"] if report or as_json else []
-        code = _run([*arguments, str(suite)], quiet=as_json)
-        if as_json:
-            Output(as_json=True).result(json.loads(path.with_suffix(".json").read_text()))
+        code = _run([*arguments, f"--polystore-report={path}", str(suite)], quiet=as_json)
+        found = path.with_suffix(".json")
+        if found.exists():
+            data = json.loads(found.read_text())
+            Output(as_json=as_json).result(data, *grid(data["reports"]))
     sys.exit(code)
+
+
+def _with_a_harness() -> list[str]:
+    """The drivers that can be tried."""
+    return [spec.name for spec in default_registry().specs() if spec.harness is not None]
 
 
 def _ordered(pairs: tuple[tuple[str, str], ...], *, one_way: bool) -> list[str]:
     """Pairs as pytest takes them; both ways of each, once."""
     ways = [way for a, b in pairs for way in ((a, b), *(() if one_way else ((b, a),)))]
     return [f"{source}:{target}" for source, target in dict.fromkeys(ways)]
+
+
+def grid(reports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was found of pairs, as a Markdown table: a row for each source; empty without pairs."""
+    found = {(r["source"]["driver"], r["target"]["driver"]): r for r in reports if "source" in r}
+    if not found:
+        return []
+    targets = sorted({target for _, target in found})
+    lines = [f"| from ↓ to → | {' | '.join(targets)} |", "|---" * (len(targets) + 1) + "|"]
+    for source in sorted({source for source, _ in found}):
+        cells = (_cell(found.get((source, target))) for target in targets)
+        lines.append(f"| {source} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(report: Mapping[str, Any] | None) -> str:
+    if report is None:
+        return ""
+    tests = report["tests"]
+    failed = f", **{tests['failed']} failed**" if tests["failed"] else ""
+    return f"{tests['passed']} passed{failed}, {report['calls']} calls, {report['seconds']} s"
 
 
 def _run(arguments: list[str], *, quiet: bool) -> int:

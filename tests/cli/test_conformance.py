@@ -183,6 +183,22 @@ def test_anything_else_is_no_pair(text: str) -> None:
         named_pair(text)
 
 
+@pytest.mark.rule("CNF-6")
+def test_pairs_are_told_in_a_grid() -> None:
+    def found(source: str, target: str, failed: int) -> dict[str, object]:
+        tests = {"passed": 9, "failed": failed, "skipped": 0}
+        sides = {"source": {"driver": source}, "target": {"driver": target}}
+        return {**sides, "tests": tests, "calls": 7, "seconds": 1.5}
+
+    assert command.grid([{"driver": "memory"}]) == []
+    assert command.grid([found("a", "b", 0), found("b", "b", 2)]) == [
+        "| from ↓ to → | b |",
+        "|---|---|",
+        "| a | 9 passed, 7 calls, 1.5 s |",
+        "| b | 9 passed, **2 failed**, 7 calls, 1.5 s |",
+    ]
+
+
 def test_the_command_wants_a_driver_or_a_pair() -> None:
     code, said = invoke()
     assert code == 2
