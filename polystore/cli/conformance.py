@@ -109,6 +109,7 @@ def conformance(
         *(f"--polystore-pair={pair}" for pair in _ordered(pairs, one_way=one_way)),
         f"--polystore-profile={profile}",
     ]  # fmt: skip
+    arguments += ["-q"] * bool(pairs)  # their cases come in the order of places, not of files
     arguments += ["--allow-unavailable"] * allow_unavailable + ["-x"] * first
     arguments += [] if select is None else ["-k", select]
     arguments += [] if rule is None else [f"--polystore-rule={rule}"]

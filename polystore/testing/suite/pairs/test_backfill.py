@@ -19,7 +19,7 @@ from polystore.values import Fields, Key
 pytestmark = [pytest.mark.share(32), pytest.mark.claims("transactions over the store")]
 
 KEYS: list[Key] = [(owner, n) for owner in ("ann", "bob") for n in range(1, 5)]
-HOWS = ("it is killed", "it is killed, its call arrives", "no answer", "applied later")
+HOWS = ("it is killed", "it is killed, its call arrives", "lost", "no answer", "applied later")
 POINTS = range(0, 20, 2)
 
 
@@ -31,7 +31,8 @@ def fate_of(how: str, sent: Sent, kill: Callable[[], object]) -> Fate:
     if how == "it is killed, its call arrives":
         kill()
         return Fate(apply=1.0)
-    return unanswered(sent) if how == "no answer" else held(sent, 3.0)
+    fates = {"lost": lost, "no answer": unanswered}
+    return fates[how](sent) if how in fates else held(sent, 3.0)
 
 
 def written(stand: Stand, round_: int) -> None:
@@ -125,3 +126,20 @@ def test_a_page_that_was_read_before_a_write_is_brought_after_it(
     fleet.finish(task)
     assert shown(stand.get(0, key)) == (None if what == "delete" else item(key, v=1))
     stand.agree([key])
+
+
+@pytest.mark.rule("BF-2", "STG-5", "MIR-4", "CNF-8")
+def test_what_was_deleted_before_the_copy_is_a_tombstone_on_both_sides(
+    begin: Callable[..., Stand],
+) -> None:
+    stand = begin(entry=WAY["prepare"].entry)
+    for key in KEYS:
+        stand.plant(item(key, v=0))
+    for key in KEYS[:3]:
+        stand.delete(0, key)
+    stand.operator.preflight()
+    stand.operator.advance()
+    stand.operator.copy()
+    assert stand.get_many(1, KEYS[:3]) == [None] * 3
+    assert stand.fleet.differences() == []
+    assert [stored is not None for stored in stand.stored(TARGET, KEYS)] == [True] * len(KEYS)

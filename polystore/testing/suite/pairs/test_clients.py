@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from polystore.conditions import If
+from polystore.driver import OlderThan
 from polystore.effects import Procedure
-from polystore.errors import Conflict
+from polystore.errors import Conflict, OutcomeUnknown, PolystoreError
 from polystore.records import KEEP, Increment
 from polystore.testing.pairs import Stand
+from polystore.testing.simulator.faults import Fate, Sent, held
 from polystore.testing.simulator.load import Load
 from polystore.testing.suite.pairs.records import item, shown
 
@@ -25,6 +27,17 @@ def together(stand: Stand, *procedures: Procedure[Any]) -> list[Any]:
         for n, procedure in enumerate(procedures)
     ]
     return [stand.fleet.finish(task) for task in tasks]
+
+
+def mirrors(sent: Sent) -> bool:
+    """Whether a call brings something to a mirror."""
+    if sent.method not in ("write", "write_many"):
+        return False
+    first = sent.call.arguments[0]
+    return any(
+        isinstance(write.condition, OlderThan)
+        for write in (first if isinstance(first, list) else [first])
+    )
 
 
 async def won(procedure: Awaitable[Any]) -> bool:
@@ -62,6 +75,58 @@ def test_of_several_with_one_condition_one_succeeds(stand: Stand, what: str) -> 
     ]
     assert sum(together(stand, *map(won, verbs))) == 1
     assert (stand.get(0, key) is None) == (what == "remove")
+    stand.agree([key])
+
+
+@pytest.mark.rule("STG-4", "SHD-1", "SHD-3", "QRY-1", "QRY-9", "MIR-7", "CNF-8")
+@pytest.mark.parametrize("verb", ["put", "delete"])
+def test_all_see_a_write_that_the_mirror_does_not_have_yet(stand: Stand, verb: str) -> None:
+    key = (stand.owner(), 1)
+    stand.put(0, item(key, v=1))
+    stand.settled()
+
+    def slow(sent: Sent) -> Fate | None:
+        return held(sent, 1.0) if mirrors(sent) else None
+
+    stand.fleet.network.rules.append(slow)
+    if verb == "put":
+        stand.put(0, item(key, v=2))
+    else:
+        stand.delete(0, key)
+    wanted = [item(key, v=2)] * (verb == "put")
+    for client in (0, 1):
+        assert [dict(record) for record in stand.query(client, prefix=key[:1])] == wanted
+        assert shown(stand.get(client, key)) == (wanted[0] if wanted else None)
+    stand.fleet.network.rules.remove(slow)
+    stand.agree([key])
+
+
+@pytest.mark.rule("UNK-2", "UNK-3", "WR-5", "WR-9", "CNF-8")
+@pytest.mark.parametrize("seconds", [0.55, 0.7, 1.2])
+def test_what_is_told_as_not_applied_never_is(stand: Stand, seconds: float) -> None:
+    key = (stand.owner(), 1)
+    stand.put(0, item(key, v=1))
+    stand.settled()
+    items, told = stand.clients[1].operations["items"], None
+
+    def slow(sent: Sent) -> Fate | None:
+        return held(sent, 2.0) if sent.process == stand.clients[1].name and sent.fenced else None
+
+    stand.fleet.network.rules.append(slow)
+    try:
+        stand.run(1, items.put(item(key, v=2), If.any, seconds))
+    except PolystoreError as error:
+        told = error
+    stand.fleet.network.rules.remove(slow)
+    now = shown(stand.get(0, key))
+    if told is None:
+        assert now == item(key, v=2)
+    elif not isinstance(told, OutcomeUnknown):
+        assert now == item(key, v=1)
+    stand.fleet.pass_time(3.0)
+    stand.settled()
+    if not isinstance(told, OutcomeUnknown):
+        assert shown(stand.get(0, key)) == now
     stand.agree([key])
 
 

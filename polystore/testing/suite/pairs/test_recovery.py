@@ -16,6 +16,9 @@ from polystore.values import Fields, Key
 
 pytestmark = [pytest.mark.share(36), pytest.mark.claims("transactions over the store")]
 
+LATE = 9.0
+"""Seconds after which a call arrives when its process has been recovered: a lease and more."""
+
 ENTRIES = ("prepare", "dual-write", "dual-read at 40", "dual-read at 100")
 KEYS: list[Key] = [("ann", 1), ("ann", 2)]
 
@@ -44,12 +47,12 @@ def afterwards(verb: str) -> list[list[Fields | None]]:
 
 
 @pytest.mark.rule("RCV-2", "RCV-3", "RCV-6", "RCV-7", "MIR-10", "WR-9", "TX-2", "CNF-8")
-@pytest.mark.parametrize("sent_off", [False, True], ids=["before it is sent", "once it is sent"])
+@pytest.mark.parametrize("arrives", [None, 1.0, LATE], ids=["never sent", "sent", "sent, late"])
 @pytest.mark.parametrize("point", range(4))
 @pytest.mark.parametrize("verb", ["put", "delete", "transaction"])
 @pytest.mark.parametrize("name", ENTRIES)
 def test_who_dies_in_a_write_leaves_all_of_it_or_nothing(
-    begin: Callable[..., Stand], name: str, verb: str, point: int, sent_off: bool
+    begin: Callable[..., Stand], name: str, verb: str, point: int, arrives: float | None
 ) -> None:
     stand = begin(entry=WAY[name].entry)
     fleet, dying = stand.fleet, stand.clients[1]
@@ -65,7 +68,7 @@ def test_who_dies_in_a_write_leaves_all_of_it_or_nothing(
         if calls != point + 1:
             return None
         fleet.crash(dying)
-        return Fate(apply=1.0) if sent_off else lost(sent)
+        return lost(sent) if arrives is None else Fate(apply=arrives)
 
     fleet.network.rules.append(dies)
     task = fleet.spawn(dying, verb_of(stand, verb), "dying")  # type: ignore[arg-type]
@@ -74,9 +77,15 @@ def test_who_dies_in_a_write_leaves_all_of_it_or_nothing(
         fleet.crash(dying)
     stand.clients[1] = fleet.member("another")
     found = [shown(record) for record in stand.get_many(1, KEYS)]
+    mine = f"{dying.name}."
+    fleet.run_until(
+        lambda: not any(one.startswith(mine) for one in fleet.watch.present()), 60.0, "recovery"
+    )
     stand.settled()
-    fleet.pass_time(2.0)
-    assert [shown(record) for record in stand.get_many(0, KEYS)] in afterwards(verb)
+    left = [shown(record) for record in stand.get_many(0, KEYS)]
+    assert left in afterwards(verb)
+    fleet.pass_time(LATE)
+    assert [shown(record) for record in stand.get_many(0, KEYS)] == left
     if task.done:
         assert found == afterwards(verb)[1]
     stand.agree(KEYS)

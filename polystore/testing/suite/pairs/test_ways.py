@@ -33,6 +33,10 @@ FAULTS = {
 }
 
 
+HOT = Faults(slow=20.0, slow_seconds=0.2)
+"""While the dial turns: what is slow is overtaken."""
+
+
 @pytest.mark.share(3)
 @pytest.mark.rule("STG-6", "STG-1", "EPO-2", "WR-9", "MIR-2", "CNF-8")
 @pytest.mark.parametrize("name", ["armed", "prepare", "dual-write", "dual-read at 0", "back at 60"])
@@ -83,6 +87,25 @@ def test_no_fault_breaks_a_promise(begin: Callable[..., Stand], fault: str, name
     stand.fleet.network.faults = FAULTS[fault]
     stand.fleet.run_until(lambda: len(load.history) > 60, 120.0, "operations")
     come_to_rest(stand.fleet, load)
+
+
+@pytest.mark.share(12)
+@pytest.mark.rule("DIA-2", "DIA-5", "EPO-4", "STG-3", "STG-4", "SHD-2", "VER-2", "CNF-8")
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_the_dial_turns_under_load_and_alarms_nobody(
+    begin: Callable[..., Stand], seed: int
+) -> None:
+    stand = begin(entry=WAY["dual-read at 0"].entry, seed=seed, clients=3)
+    fleet, operator = stand.fleet, stand.operator
+    load = Load(fleet, think=0.03)
+    for client in stand.clients:
+        load.start(client, 2)
+    fleet.network.faults = HOT
+    for percent in (100.0, 30.0, 100.0, 0.0):
+        found = operator.verify()
+        assert all(not verified.discrepancies for verified in found.values())
+        operator.dial(percent)
+    come_to_rest(fleet, load)
 
 
 @pytest.mark.share(5)

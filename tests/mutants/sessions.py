@@ -1,0 +1,36 @@
+"""A session of the suite with a plugin that breaks things, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from polystore.testing import suite
+
+ROOT = Path(__file__).parents[2]
+
+
+def hunted(plugin: str, tmp: Path, *arguments: str) -> dict[str, Any]:
+    """What came of a session: a session within one would leave traces.
+
+    Args:
+        plugin: the module that breaks something and keeps the account.
+        tmp: a folder.
+        arguments: of pytest.
+    """
+    folder, account = Path(suite.__file__).parent, tmp / "hunted.json"
+    call = [
+        sys.executable, "-m", "pytest", "-p", "polystore.testing.plugin", "-p", plugin,
+        "-c", str(folder / "conformance.ini"), f"--rootdir={folder}", f"--hunted={account}",
+        "--tb=no", "-q", "-p", "no:cacheprovider", *arguments, str(folder),
+    ]  # fmt: skip
+    paths = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    env = {**os.environ, "PYTHONPATH": paths, "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(call, cwd=tmp, env=env, capture_output=True, text=True, check=False)
+    assert account.exists(), done.stdout + done.stderr
+    told: dict[str, Any] = json.loads(account.read_text())
+    return told
