@@ -16,7 +16,7 @@ from polystore.testing.simulator.faults import Fate, Sent, held, lost, unanswere
 from polystore.testing.suite.pairs.records import item, shown
 from polystore.values import Fields, Key
 
-pytestmark = [pytest.mark.share(32), pytest.mark.claims("transactions over the store")]
+pytestmark = [pytest.mark.share(40), pytest.mark.claims("transactions over the store")]
 
 KEYS: list[Key] = [(owner, n) for owner in ("ann", "bob") for n in range(1, 5)]
 HOWS = ("it is killed", "it is killed, its call arrives", "lost", "no answer", "applied later")

@@ -14,7 +14,7 @@ from polystore.testing.suite.pairs.records import item, shown
 from polystore.transaction import Draft
 from polystore.values import Fields, Key
 
-pytestmark = [pytest.mark.share(36), pytest.mark.claims("transactions over the store")]
+pytestmark = [pytest.mark.share(48), pytest.mark.claims("transactions over the store")]
 
 LATE = 9.0
 """Seconds after which a call arrives when its process has been recovered: a lease and more."""
