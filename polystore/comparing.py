@@ -143,6 +143,13 @@ class Compare:
         """Whether nothing is left out and nothing changed."""
         return not self._changes
 
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """What is left out and what is brought to a form, for reports."""
+        ignored = [f"{path} ignored" for path in self.ignore]
+        forms = [f"{path} as {', '.join(names)}" for path, names in self.normalise.items()]
+        return (*ignored, *forms)
+
     def seen(self, fields: Fields) -> Fields:
         """A record as it is compared; the record itself is not touched."""
         for path, change in self._changes:

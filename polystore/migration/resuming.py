@@ -43,8 +43,8 @@ class Kept:
 
 
 def _root(setting: Setting) -> str:
-    """Where the records of one dial setting are: a home that moved makes them worthless."""
-    return f"verify/{setting.run}.{setting.turned}.{setting.moved}/"
+    """Where the records of one copy and dial setting are: another one makes them worthless."""
+    return f"verify/{setting.run}.{setting.copied}.{setting.turned}.{setting.moved}/"
 
 
 async def kept(
@@ -53,7 +53,8 @@ async def kept(
     """The record that is there, and what it says where that can be gone on with.
 
     Args:
-        repair: whether the run repairs: a record of another kind of run is none to go on with.
+        repair: whether the run repairs: a record of another kind of run is none to go on with, nor
+            one that was compared by other rules.
         oldest: the earliest beginning that still counts, in seconds since 1970.
     """
     stored = await ledger.get(_root(setting) + collection.name)
@@ -61,6 +62,8 @@ async def kept(
         return None, None
     told: dict[str, Any] = stored.fields
     if "over" in told or told["repair"] is not repair or told["began"] < oldest:
+        return stored, None
+    if told["rules"] != list(collection.compare.rules):
         return stored, None
     parts = {side: [_part(one) for one in told["parts"][side]] for side in (SOURCE, TARGET)}
     walk = Walk(setting, collection, parts)
@@ -85,6 +88,7 @@ async def keep(ledger: Ledger, kept: Kept) -> None:
     fields: Fields = {
         "began": kept.began,
         "repair": kept.repair,
+        "rules": list(walk.collection.compare.rules),
         "ended": kept.ended,
         "parts": {side: [_told(part) for part in parts] for side, parts in walk.parts.items()},
         "compared": dict(walk.compared_of),

@@ -156,7 +156,7 @@ class Verifier:
 
         def change(now: Setting) -> Setting | None:
             if _homes(now) != _homes(at):
-                raise MigrationError("a home moved during the verification: run it again")
+                raise MigrationError("a home or the stage moved during the verification: run it again")
             if not self._full:
                 return None
             if clean:
@@ -277,5 +277,5 @@ class Verifier:
 
 
 def _homes(at: Setting) -> tuple[object, ...]:
-    """What has to be as it was: otherwise a home has moved."""
-    return at.run, at.stage, at.turned, at.moved
+    """What has to be as it was: otherwise a home has moved, or the mirror is another copy."""
+    return at.run, at.stage, at.copied, at.turned, at.moved

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
+from polystore.comparing import Compare
 from polystore.config import Agreed
 from polystore.driver import ScanPage, Stored, Unreadable, Write
 from polystore.driver.side import read_one
@@ -422,7 +423,7 @@ def test_a_verification_that_died_is_gone_on_with_and_reconciles(
 
 
 @pytest.mark.rule("VER-9")
-@pytest.mark.parametrize("why", ["fresh", "old", "dial", "repair"])
+@pytest.mark.parametrize("why", ["fresh", "old", "dial", "repair", "rules", "copy"])
 def test_what_cannot_be_gone_on_with_is_begun_anew(
     why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -448,12 +449,22 @@ def test_what_cannot_be_gone_on_with_is_begun_anew(
         if why == "dial":
             scene.operator.verify()
             scene.operator.dial(50.0)
+        if why == "rules":
+            items = attrs.evolve(ITEMS, compare=Compare(ignore=["rank"]))
+            member.group.collections = {**member.group.collections, "items": items}
+        if why == "copy":
+            for _ in range(2):
+                scene.operator.back()
+            scene.operator.reach(Stage.DUAL_READ)
         whole: list[str] = []
         how = {"fresh": why == "fresh", "repair": why != "repair"}
         progress = lambda _name, side, _count: whole.append(side)  # noqa: E731
         found = scene.fleet.do(member, verifying(scene, progress=progress, **how).run())["items"]
         assert found.walked == {SOURCE: 60, TARGET: 60}
-        assert len(whole) >= 24
+        again: list[str] = []
+        progress = lambda _name, side, _count: again.append(side)  # noqa: E731
+        scene.fleet.do(member, verifying(scene, progress=progress, fresh=True).run())
+        assert len(whole) == len(again)
 
 
 @pytest.mark.rule("VER-9")
