@@ -156,7 +156,7 @@ class Verifier:
 
         def change(now: Setting) -> Setting | None:
             if _homes(now) != _homes(at):
-                raise MigrationError("a home or the stage moved during the verification: run it again")
+                raise MigrationError("a home or the stage moved meanwhile: verify again")
             if not self._full:
                 return None
             if clean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -451,7 +452,8 @@ def test_what_cannot_be_gone_on_with_is_begun_anew(
             scene.operator.dial(50.0)
         if why == "rules":
             items = attrs.evolve(ITEMS, compare=Compare(ignore=["rank"]))
-            member.group.collections = {**member.group.collections, "items": items}
+            collections = {**member.group.collections, "items": items}
+            member.group.collections = MappingProxyType(collections)
         if why == "copy":
             for _ in range(2):
                 scene.operator.back()
