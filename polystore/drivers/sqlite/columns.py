@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from polystore.drivers.sqlite.document import ABSENT
+from polystore.driver.document import ABSENT
 
 
 class Affinity(Enum):

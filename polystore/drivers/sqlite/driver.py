@@ -33,12 +33,12 @@ from polystore.driver import (
 )
 from polystore.driver.absence import no_collection, no_index
 from polystore.driver.bookkeeping import holds, refusals
+from polystore.driver.document import encode_document
 from polystore.driver.keycodec import decode_key, encode_key
 from polystore.driver.policies import empties
 from polystore.driver.spans import span
 from polystore.drivers.sqlite import provision
 from polystore.drivers.sqlite.connections import DRIVER, Connections, NoFile
-from polystore.drivers.sqlite.document import encode_document
 from polystore.drivers.sqlite.faults import may_be_stale, translated
 from polystore.drivers.sqlite.layout import Layout, indexes_of, read_layout, table_name
 from polystore.drivers.sqlite.rows import Rows, Stale, following

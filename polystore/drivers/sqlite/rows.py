@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from polystore.driver import Stored, Token, Write
+from polystore.driver.document import ABSENT, decode_document, encode_document
 from polystore.drivers.sqlite.columns import Column
-from polystore.drivers.sqlite.document import ABSENT, decode_document, encode_document
 from polystore.drivers.sqlite.layout import Layout
 from polystore.errors import ConfigError, Unsupported
 from polystore.schema import Collection

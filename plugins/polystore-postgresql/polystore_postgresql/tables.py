@@ -1,0 +1,240 @@
+"""One table: its layout as it was read, what is sent for it, and records from its rows.
+
+Names are quoted, values bound. A state is told by where its row lies and who put it there, ``ctid``
+and ``xmin``: no two states share both, whoever wrote them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from polystore.driver import (
+    NOTHING,
+    Condition,
+    OlderThan,
+    Stored,
+    Unchanged,
+    Write,
+)
+from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
+from polystore.driver.policies import Policed, Policy, policed
+from polystore.driver.spans import Span
+from polystore.errors import ConfigError
+from polystore.queries import Position, QueryPlan
+from polystore.schema import Collection, Index
+from polystore.values import Fields, Key
+from polystore_postgresql.document import from_column, from_jsonb, to_column, to_jsonb
+from polystore_postgresql.settings import DRIVER
+
+DOCUMENT = "_ps_doc"
+ENTRY = "_ps_i:"
+"""Prefix of a column with the place of a record in an index."""
+
+KEPT = {DOCUMENT: "jsonb", WRITE_ID: "text", STAMP: "bigint", TOMBSTONE: "bool", EXPIRES: "bigint"}
+"""The columns beside the key."""
+
+HEAD = 2000
+"""Bytes of an entry that its index holds: a row of a B-tree has at most 2,704 (PostgreSQL manual,
+67.2). What they leave open the database sorts."""
+
+STATE = "xmin::text || ctid::text"
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier, in a statement with placeholders."""
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+
+def indexes_of(collection: Collection) -> tuple[Policed, ...]:
+    """The declared indexes. Raises ConfigError for a policy that there is not."""
+    found = policed(collection, DRIVER)
+    native = [kept.index.name for kept in found if kept.native]
+    if native:
+        raise ConfigError(
+            f"placement in {DRIVER}: the policy of {', '.join(native)} cannot be native here",
+            collection=collection.name,
+            driver=DRIVER,
+        )
+    return found
+
+
+def comment(kept: Sequence[Policed]) -> str:
+    """The indexes that a table keeps, as its comment says it."""
+    told = [[k.index.name, list(k.index.declared), k.policy.value] for k in kept]
+    return json.dumps({"_ps_indexes": told})
+
+
+def told(text: str | None) -> tuple[Policed, ...]:
+    """The indexes of a table by its comment; others' comments tell of none."""
+    try:
+        listed = json.loads(text or "{}")["_ps_indexes"]
+    except (ValueError, KeyError, TypeError):
+        return ()
+    return tuple(Policed(Index(name, fields), Policy(policy)) for name, fields, policy in listed)
+
+
+@attrs.frozen(eq=False)
+class Table:
+    """A collection's table.
+
+    Args:
+        collection: the collection.
+        schema: where the table is.
+        indexes: what it keeps.
+    """
+
+    collection: Collection
+    schema: str
+    indexes: tuple[Policed, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The table's name, quoted."""
+        return f"{quoted(self.schema)}.{quoted(self.collection.name)}"
+
+    @property
+    def _keys(self) -> list[str]:
+        return [quoted(name) for name in self.collection.key_names]
+
+    @property
+    def _same(self) -> str:
+        return " AND ".join(f"t.{name} = %s" for name in self._keys)
+
+    # -- what is sent -------------------------------------------------------------------------
+
+    def select(self, rest: str) -> str:
+        """Everything of rows that ``rest`` chooses."""
+        columns = [*self._keys, f"{DOCUMENT}::text", WRITE_ID, STAMP, TOMBSTONE, EXPIRES, STATE]
+        return f"SELECT {', '.join(columns)} FROM {self.name} AS t {rest}"
+
+    def get(self, keys: Sequence[Key], lock: str = "") -> tuple[str, list[Any]]:
+        """The rows of some keys, in any order."""
+        one = f"({', '.join(['%s'] * len(self._keys))})"
+        chosen = f"WHERE ({', '.join(self._keys)}) IN ({', '.join([one] * len(keys))}) {lock}"
+        return self.select(chosen), [to_column(part) for key in keys for part in key]
+
+    def put(self, write: Write) -> tuple[str, list[Any]]:
+        """One put, tombstone or delete under its condition; the new token is its row, or none."""
+        where, bound = self._where(write.condition)
+        key = [to_column(part) for part in write.key]
+        if write.fields is None and write.stamp is None:
+            text = f"DELETE FROM {self.name} AS t WHERE {self._same} AND {where} RETURNING ''"
+            return text, [*key, *bound]
+        values = self._values(write)
+        changes = ", ".join(f"{name} = %s" for name in values)
+        if isinstance(write.condition, Unchanged):
+            text = f"UPDATE {self.name} AS t SET {changes} WHERE {self._same} AND {where}"
+            return f"{text} RETURNING {STATE}", [*values.values(), *key, *bound]
+        names = [*self._keys, *values]
+        text = (
+            f"INSERT INTO {self.name} AS t ({', '.join(names)}) VALUES "
+            f"({', '.join(['%s'] * len(names))}) ON CONFLICT ({', '.join(self._keys)}) DO "
+        )
+        if write.condition is NOTHING:
+            return f"{text} NOTHING RETURNING {STATE}", [*key, *values.values()]
+        again = [*values.values(), *bound]
+        text = f"{text} UPDATE SET {changes} WHERE {where} RETURNING {STATE}"
+        return text, [*key, *values.values(), *again]
+
+    def scan(self, key: Key | None, index: int, count: int, limit: int) -> tuple[str, list[Any]]:
+        """A page of one of so many segments, after a key, in the order of the key."""
+        terms, values = ["TRUE"], list[Any]()
+        if key is not None:
+            terms.append(_row(self._keys, ">"))
+            values += map(to_column, key)
+        if count > 1:
+            parts = ", ".join(f"{name}::text" for name in self._keys)
+            hashed = f"hashtextextended(concat_ws('/', {parts}), 0)"
+            terms.append(f"(({hashed} %% %s) + %s) %% %s = %s")
+            values += [count, count, count, index]
+        return self._page(terms, values, self._keys, False, limit)
+
+    def by_key(self, plan: QueryPlan, after: Position | None, limit: int) -> tuple[str, list[Any]]:
+        """A page of a query of a partition."""
+        fixed = len(plan.equals)
+        rest = self._keys[fixed:]
+        terms = [f"{name} = %s" for name in self._keys[:fixed]]
+        values: list[Any] = [*plan.equals]
+        bounds = plan.range
+        if bounds is not None and bounds.low is not None:
+            terms.append(f"{rest[0]} {'>=' if bounds.low_included else '>'} %s")
+            values += bounds.low
+        if bounds is not None and bounds.high is not None:
+            terms.append(f"{rest[0]} {'<=' if bounds.high_included else '<'} %s")
+            values += bounds.high
+        if after is not None and rest:
+            terms.append(_row(rest, "<" if plan.descending else ">"))
+            values += after.key[fixed:]
+        elif after is not None:
+            terms.append("FALSE")  # the whole key was given, and its record was on the page before
+        return self._page(terms, list(map(to_column, values)), rest, plan.descending, limit)
+
+    def by_index(
+        self, kept: Policed, span: Span, descending: bool, limit: int
+    ) -> tuple[str, list[Any]]:
+        """A page of a query of an index."""
+        name = quoted(ENTRY + kept.index.name)
+        low, high = span.low.encode(), span.high.encode()
+        head = f"substring({name} FROM 1 FOR {HEAD})"
+        terms = [f"{head} >= %s", f"{head} <= %s", f"{name} >= %s", f"{name} < %s"]
+        values = [low[:HEAD], high[:HEAD], low, high]
+        return self._page(terms, values, [head, name], descending, limit)
+
+    def _page(
+        self, terms: list[str], values: list[Any], order: list[str], descending: bool, limit: int
+    ) -> tuple[str, list[Any]]:
+        direction = " DESC" if descending else ""
+        sorted_by = f"ORDER BY {', '.join(n + direction for n in order)}" if order else ""
+        text = f"WHERE {' AND '.join(terms)} {sorted_by} LIMIT %s"
+        return self.select(text), [*values, limit]
+
+    def _where(self, condition: Condition) -> tuple[str, list[Any]]:
+        if isinstance(condition, Unchanged):
+            return "t.xmin::text || t.ctid::text = %s", [condition.token]
+        if isinstance(condition, OlderThan):
+            return f"(t.{STAMP} IS NULL OR t.{STAMP} < %s)", [condition.stamp]
+        return ("FALSE" if condition is NOTHING else "TRUE"), []
+
+    def _values(self, write: Write) -> dict[str, Any]:
+        document = None
+        if write.fields is not None:
+            names = self.collection.key_names
+            rest = {name: value for name, value in write.fields.items() if name not in names}
+            document = to_jsonb(rest)
+        values: dict[str, Any] = {
+            DOCUMENT: document,
+            WRITE_ID: write.write_id,
+            STAMP: write.stamp,
+            TOMBSTONE: True if write.fields is None else None,
+            EXPIRES: write.expires,
+        }
+        for kept in self.indexes:
+            entry = kept.entry(write.fields, write.key)
+            values[quoted(ENTRY + kept.index.name)] = None if entry is None else entry.encode()
+        return values
+
+    # -- what comes back ----------------------------------------------------------------------
+
+    def key(self, row: Sequence[Any]) -> Key:
+        """The key of a row."""
+        return tuple(map(from_column, row[: len(self.collection.key)]))
+
+    def stored(self, row: Sequence[Any]) -> Stored:
+        """The record of a row."""
+        key = self.key(row)
+        document, write_id, stamp, buried, expires, token = row[len(key) :]
+        if buried:
+            return Stored(key, None, token, write_id, stamp)
+        fields: Fields = dict(zip(self.collection.key_names, key, strict=True))
+        if document is not None:
+            fields.update(from_jsonb(document))
+        return Stored(key, fields, token, write_id, stamp, expires)
+
+
+def _row(names: Sequence[str], operator: str) -> str:
+    """A comparison of several columns as one value; the index of the key serves it."""
+    return f"({', '.join(names)}) {operator} ({', '.join(['%s'] * len(names))})"

@@ -1,0 +1,173 @@
+"""What the suite does not see of this driver: its URL, its errors, its documents, its processes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import given
+
+from polystore.driver import ANYTHING, NOTHING, Check, Committed, Driver, Write, Written
+from polystore.errors import (
+    ConfigError,
+    Contention,
+    OutcomeUnknown,
+    PermissionDenied,
+    Unavailable,
+)
+from polystore.plugin.specs import DriverURL
+from polystore.schema import Collection
+from polystore.testing import strategies as portable
+from polystore.values import same
+from polystore_postgresql.document import from_column, from_jsonb, to_column, to_jsonb
+from polystore_postgresql.driver import open_postgresql
+from polystore_postgresql.faults import NotSent, translated
+from polystore_postgresql.settings import settings_of
+
+Opened = Callable[..., Driver]
+Made = Callable[..., Collection]
+
+
+def url(place: str = "db.example:6000/app", **options: str) -> DriverURL:
+    return DriverURL("postgresql", place, options)
+
+
+def test_tls_is_on_and_verified_unless_told_otherwise() -> None:
+    far = settings_of(url(user="ann")).conninfo
+    assert (far["host"], far["port"], far["dbname"]) == ("db.example", 6000, "app")
+    assert (far["sslmode"], far["sslrootcert"]) == ("verify-full", "system")
+    near = settings_of(url("127.0.0.1/app")).conninfo
+    assert (near["sslmode"], near["port"]) == ("prefer", 5432)
+    assert settings_of(url(sslmode="require")).conninfo["sslmode"] == "require"
+
+
+@pytest.mark.rule("ERR-3")
+def test_a_password_is_seen_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "s3cret")
+    settings = settings_of(url())
+    assert settings.conninfo["password"] == "s3cret"
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (url(""), "expected postgresql://HOST"),
+        (url("db.example"), "expected postgresql://HOST"),
+        (url(sslmode="no"), "sslmode is one of"),
+        (url(connections="0"), "connections is a number"),
+        (url(timeout="0"), "timeout is a number"),
+        (url(shema="x"), "there are: user, schema"),
+    ],
+)
+def test_a_wrong_url_is_refused(wrong: DriverURL, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        open_postgresql(wrong)
+
+
+@given(portable.values())
+def test_a_document_comes_back_as_it_was(value: Any) -> None:
+    assert same(from_jsonb(to_jsonb({"f": value})), {"f": value})
+
+
+@given(portable.texts(), portable.texts())
+def test_a_column_keeps_texts_and_their_order(one: str, other: str) -> None:
+    columns = [to_column(one), to_column(other)]
+    assert all("\x00" not in str(column) for column in columns)
+    assert list(map(from_column, columns)) == [one, other]
+    left, right = (str(column).encode() for column in columns)
+    assert (left < right) == (one.encode() < other.encode())
+
+
+@pytest.mark.rule("DRV-7")
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (psycopg.errors.SerializationFailure(), Contention),
+        (psycopg.errors.DeadlockDetected(), Contention),
+        (psycopg.errors.QueryCanceled(), Unavailable),
+        (psycopg.errors.InsufficientPrivilege(), PermissionDenied),
+        (psycopg.OperationalError("server closed the connection"), OutcomeUnknown),
+        (NotSent(), Unavailable),
+    ],
+)
+def test_what_an_error_stands_for(error: Exception, kind: type[Exception]) -> None:
+    found = translated(error)
+    assert type(found) is kind
+    assert "closed the connection" not in str(found)
+
+
+@pytest.mark.engine
+def test_who_may_not_connect_is_told_so(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "wrong")
+    driver = opened()
+    with pytest.raises(Exception) as raised:
+        driver.describe(Collection("x", ["id"]))
+    assert type(driver.translate(raised.value)) is PermissionDenied
+    gone = open_postgresql(url("127.0.0.1:1/none"))
+    with pytest.raises(NotSent) as unreachable:
+        gone.describe(Collection("x", ["id"]))
+    assert type(gone.translate(unreachable.value)) is Unavailable
+
+
+@pytest.mark.engine
+@pytest.mark.rule("DRV-3")
+def test_a_check_of_what_is_not_there_holds_until_the_commit(opened: Opened, made: Made) -> None:
+    """Two transactions, each writing what the other has checked for absence: one gives way."""
+    things, drivers = made(), (opened(), opened())
+    barrier = threading.Barrier(2)
+    done: list[object] = []
+
+    def work(driver: Driver, mine: str, other: str) -> None:
+        put = Write(things, (mine,), {"id": mine}, ANYTHING, mine)
+        barrier.wait()
+        try:
+            done.append(driver.commit([put], [Check(things, (other,), NOTHING)]))
+        except Exception as error:  # noqa: BLE001
+            done.append(driver.translate(error))
+
+    for attempt in range(10):
+        names = f"a{attempt}", f"b{attempt}"
+        threads = [
+            threading.Thread(target=work, args=(driver, *pair))
+            for driver, pair in zip(drivers, (names, names[::-1]), strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        reply = opened().read(things, [(name,) for name in names], None)  # type: ignore[arg-type]
+        assert sum(record is not None for record in reply.records) <= 1
+    assert any(isinstance(one, Committed) for one in done)
+
+
+@pytest.mark.engine
+@pytest.mark.rule("DRV-2")
+def test_a_token_tells_of_writers_past_the_library(opened: Opened, made: Made) -> None:
+    things, driver = made(), opened()
+    written = driver.write(Write(things, ("k",), {"id": "k", "v": 1}, ANYTHING, "w1"))
+    assert isinstance(written, Written)
+    with driver.native() as connection:
+        connection.execute(f'UPDATE "{things.name}" SET _ps_doc = \'{{"v": 2}}\'')
+    (stored,) = driver.read(things, [("k",)], None).records  # type: ignore[arg-type]
+    assert stored is not None
+    assert stored.write_id == "w1"
+    assert stored.token != written.token
+
+
+@pytest.mark.engine
+def test_a_child_leaves_its_parents_connections_alone(opened: Opened, made: Made) -> None:
+    things, driver = made(), opened()
+    driver.write(Write(things, ("k",), {"id": "k"}))
+    child = os.fork()
+    if child == 0:
+        driver.write(Write(things, ("c",), {"id": "c"}))
+        driver.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    reply = driver.read(things, [("k",), ("c",)], None)  # type: ignore[arg-type]
+    assert None not in reply.records
