@@ -11,6 +11,7 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures.conformance import conformance
 from benchmarks.figures.differences import differences
 from benchmarks.figures.figure import Figure, Measured, measured
 from benchmarks.figures.main_job import main_job
@@ -20,6 +21,7 @@ AREAS: dict[str, Callable[[], list[Figure]]] = {
     "main-job": main_job,
     "differences": differences,
     "protocol": protocol,
+    "conformance": conformance,
 }
 """The areas, each a list of figures."""
 

@@ -17,7 +17,7 @@ from polystore.testing.simulator.faults import Fate, Sent, held
 from polystore.testing.simulator.load import Load
 from polystore.testing.suite.pairs.records import item, shown
 
-pytestmark = [pytest.mark.share(6), pytest.mark.claims("transactions over the store")]
+pytestmark = [pytest.mark.share(8), pytest.mark.claims("transactions over the store")]
 
 
 def together(stand: Stand, *procedures: Procedure[Any]) -> list[Any]:

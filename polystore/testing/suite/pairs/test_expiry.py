@@ -9,7 +9,7 @@ from polystore.records import Set
 from polystore.testing.pairs import Stand
 from polystore.testing.suite.pairs.records import item, shown
 
-pytestmark = [pytest.mark.share(6), pytest.mark.claims("transactions over the store")]
+pytestmark = [pytest.mark.share(8), pytest.mark.claims("transactions over the store")]
 
 
 @pytest.mark.rule("EXP-1", "EXP-4", "CNF-8")

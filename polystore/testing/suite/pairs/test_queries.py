@@ -12,7 +12,7 @@ from polystore.testing.pairs import Stand
 from polystore.testing.suite.pairs.records import item
 from polystore.values import Fields
 
-pytestmark = [pytest.mark.share(6), pytest.mark.claims("transactions over the store")]
+pytestmark = [pytest.mark.share(8), pytest.mark.claims("transactions over the store")]
 
 NUMBERS = (3, 1, 6, 2, 5, 4)
 

@@ -11,7 +11,7 @@ from polystore.testing.pairs import Stand
 from polystore.testing.suite.pairs.records import item, shown
 from polystore.transaction import Draft
 
-pytestmark = [pytest.mark.share(6), pytest.mark.claims("transactions over the store")]
+pytestmark = [pytest.mark.share(8), pytest.mark.claims("transactions over the store")]
 
 
 class ThoughtBetterError(Exception):

@@ -52,7 +52,7 @@ def can_hold(promised: Capabilities, key: Key) -> bool:
     return not empty and promised.keys.int_min <= number <= promised.keys.int_max
 
 
-@pytest.mark.share(12)
+@pytest.mark.share(16)
 @pytest.mark.claims("transactions over the store")
 @pytest.mark.rule("VAL-2", "VAL-7", "VAL-11", "REC-1", "REC-4", "CNF-8")
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,7 +73,7 @@ def test_every_value_of_a_kind_is_the_same_on_both_sides(stand: Stand, kind: str
     stand.agree([key])
 
 
-@pytest.mark.share(6)
+@pytest.mark.share(8)
 @pytest.mark.claims("transactions over the store")
 @pytest.mark.rule("KEY-1", "KEY-4", "KEY-5", "REC-1", "CNF-8")
 @pytest.mark.parametrize("part", PARTS)

@@ -77,7 +77,7 @@ def left(verb: str, holds: bool, key: Key, state: str) -> Fields | None:
     return item(key, v=9)
 
 
-@pytest.mark.share(6)
+@pytest.mark.share(8)
 @pytest.mark.claims("transactions over the store")
 @pytest.mark.rule(
     "REC-3", "REC-4", "REC-5", "REC-7", "REC-8", "CON-1", "CON-2", "STG-4", "MIR-6", "CNF-8"

@@ -14,7 +14,7 @@ from polystore.testing.simulator.fleet import ITEMS
 from polystore.testing.suite.pairs.records import item, shown
 from polystore.values import Key
 
-pytestmark = [pytest.mark.share(6), pytest.mark.claims("transactions over the store")]
+pytestmark = [pytest.mark.share(8), pytest.mark.claims("transactions over the store")]
 
 KEY: Key = ("ann", 1)
 

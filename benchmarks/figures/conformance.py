@@ -1,0 +1,200 @@
+"""The figures of issue 6: one suite for every driver and every pair, and how strong it is."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.figures.figure import Figure, Outcome
+from polystore.plugin.registry import default_registry
+from polystore.testing import suite
+from tests.architecture.test_spec import RULES, named_by_tests
+from tests.mutants.kills import KILLS
+from tests.mutants.procedures import PROCEDURES
+from tests.mutants.sessions import ROOT, hunted
+
+SEEDS = 20
+LEAST_CASES = 200
+MOST_LINES = 400
+PROFILE = os.environ.get("POLYSTORE_PAIRS_PROFILE", "default")
+"""Of the run of all pairs, which takes an hour at ``default``."""
+
+
+def conformance() -> list[Figure]:
+    """The figures of this area, in the order of the table in the issue."""
+    return [
+        Figure(
+            "rules with a test, tests with a rule", "all, both ways",
+            "ids of spec/ against the marks and docstrings of all tests", rules,
+        ),
+        Figure(
+            "cases per ordered pair", f"at least {LEAST_CASES}, stages included",
+            "tests that pytest collects for each ordered pair of installed drivers", cases,
+        ),
+        Figure(
+            "ordered pairs that pass", "all of the installed drivers, each with itself too",
+            f"polystore conformance --all-pairs --profile {PROFILE}, on their harnesses", pairs,
+        ),
+        Figure(
+            "mutants caught by their rule", f"all, {SEEDS} seeds of {SEEDS}",
+            "each alone on the cases of its rule, stopped at the first failure", mutants,
+        ),
+        Figure(
+            "a driver that refuses everything", "fails, naming each rule",
+            "polystore conformance on such a driver", refusing,
+        ),
+        *(
+            Figure(
+                f"lines of the driver {name}", f"at most {MOST_LINES}",
+                "lines of code of its package, without descriptor, docstrings and comments",
+                partial(lines, name),
+            )
+            for name in _packages()
+        ),
+        *(
+            Figure(
+                f"{profile} on {' → '.join(names)}", f"at most {most} s",
+                "polystore conformance", partial(seconds, profile, names, most),
+            )
+            for names in (("memory",), ("memory", "memory"))
+            for profile, most in (("smoke", 15), ("default", 120))
+        ),
+    ]  # fmt: skip
+
+
+def rules() -> Outcome:
+    """Rules that no test names, and the other way round."""
+    known, tested = {rule.id for rule in RULES}, named_by_tests()
+    without = [rule.id for rule in RULES if rule.id not in tested]
+    unknown = [named for named in tested if named not in known]
+    told = f"{len(known)} rules; without a test: {without or 'none'}; unknown: {unknown or 'none'}"
+    return Outcome(told, not without and not unknown)
+
+
+def cases() -> Outcome:
+    """How many cases each ordered pair has."""
+    names = [spec.name for spec in default_registry().specs() if spec.harness is not None]
+    ordered = [f"{source}:{target}" for source, target in product(names, names)]
+    found = _pytest(
+        "--collect-only", "-q", "--polystore-profile=default",
+        f"--polystore-pair={','.join(ordered)}",
+    )  # fmt: skip
+    collected = found.stdout.splitlines()
+    counts = {pair: sum(f"[{pair}" in line for line in collected) for pair in ordered}
+    least = min(counts.values())
+    return Outcome(f"{len(ordered)} pairs, at least {least} cases", least >= LEAST_CASES)
+
+
+def pairs() -> Outcome:
+    """All ordered pairs, on their engines."""
+    found = _conformance("--all-pairs", "--profile", PROFILE, "--json")
+    reports = json.loads(found.stdout)["reports"]
+    failed = [
+        f"{r['source']['driver']} → {r['target']['driver']}" for r in reports if r["failures"]
+    ]
+    count = sum(r["tests"]["passed"] for r in reports)
+    told = f"{len(reports) - len(failed)} of {len(reports)} pass, {count} cases"
+    return Outcome(told + (f"; not: {', '.join(failed)}" if failed else ""), not failed)
+
+
+def mutants() -> Outcome:
+    """Who escaped with which seed."""
+    escaped = []
+    names = {driver.__name__ for driver in KILLS}
+    for seed in range(SEEDS):
+        with TemporaryDirectory() as folder:
+            told = hunted(
+                "tests.mutants.hunt", Path(folder), "--polystore-profile=smoke",
+                f"--hypothesis-seed={seed}",
+            )  # fmt: skip
+            escaped += [f"{name} ({seed})" for name in names - told["caught"].keys()]
+            told = hunted(
+                "tests.mutants.hunt_pairs", Path(folder), "--polystore-profile=default",
+                f"--hunt-seed={seed}",
+            )  # fmt: skip
+            escaped += [f"{name} ({seed})" for name in PROCEDURES.keys() - told["caught"].keys()]
+    count = len(names) + len(PROCEDURES)
+    return Outcome(f"{count} mutants, {SEEDS} seeds; escaped: {escaped or 'none'}", not escaped)
+
+
+def refusing() -> Outcome:
+    """What passes on a driver that does nothing."""
+    with TemporaryDirectory() as folder:
+        report = Path(folder) / "report"
+        _pytest(
+            "--polystore=refusing", "--polystore-profile=smoke", f"--polystore-report={report}",
+            "-p", "tests.mutants.refused",
+        )  # fmt: skip
+        (found,) = json.loads(report.with_suffix(".json").read_text())["reports"]
+    named = {rule for rule, count in found["rules"].items() if count["failed"]}
+    told = f"{found['tests']['failed']} tests fail, {len(named)} of {len(found['rules'])} rules"
+    passed = sorted(rule for rule, count in found["rules"].items() if not count["failed"])
+    return Outcome(f"{told}; no failure: {', '.join(passed) or 'none'}", bool(named))
+
+
+def lines(name: str) -> Outcome:
+    """Lines of code of a driver."""
+    files = [path for path in _packages()[name].rglob("*.py") if path.stem not in _DESCRIBES]
+    count = sum(map(_code, files))
+    return Outcome(f"{count} in {len(files)} files", count <= MOST_LINES)
+
+
+_DESCRIBES = {"capabilities", "harness", "plugin", "limits"}
+
+
+def _packages() -> dict[str, Path]:
+    found = {name: ROOT / "polystore" / "drivers" / name for name in ("memory", "sqlite")}
+    for name in ("redis", "postgresql"):
+        spec = find_spec(f"polystore_{name}")
+        if spec is not None and spec.origin is not None:
+            found[name] = Path(spec.origin).parent
+    return found
+
+
+def _code(path: Path) -> int:
+    """Lines with code: neither blank, nor comment, nor docstring."""
+    text = path.read_text()
+    told: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            told |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return sum(
+        bool(line.strip()) and not line.strip().startswith("#") and number not in told
+        for number, line in enumerate(text.splitlines(), 1)
+    )
+
+
+def seconds(profile: str, names: Sequence[str], most: float) -> Outcome:
+    """How long a run takes, the start of the process included."""
+    what = names if len(names) == 1 else ["--pair", *names]
+    began = time.monotonic()
+    done = _conformance(*what, "--profile", profile)
+    took = time.monotonic() - began
+    return Outcome(f"{took:.1f} s", done.returncode == 0 and took <= most)
+
+
+def _conformance(*arguments: str) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "polystore.cli", "conformance", *arguments]
+    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
+    folder = Path(suite.__file__).parent
+    call = [
+        sys.executable, "-m", "pytest", "-p", "polystore.testing.plugin", "-c",
+        str(folder / "conformance.ini"), f"--rootdir={folder}", "-p", "no:cacheprovider",
+        *arguments, str(folder),
+    ]  # fmt: skip
+    env: dict[str, Any] = {**os.environ, "PYTEST_ADDOPTS": "", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(call, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
