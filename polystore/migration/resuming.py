@@ -30,6 +30,8 @@ class Kept:
 
     Attributes:
         began: when the run began, in seconds since 1970.
+        repair: whether it repairs.
+        met: how often foreign records had been met by then.
         ended: whether the collection was finished.
         mine: whether nobody else has written it since.
     """
@@ -37,6 +39,7 @@ class Kept:
     walk: Walk
     began: int
     repair: bool
+    met: int
     ended: bool = False
     stored: Stored | None = None
     mine: bool = True
@@ -76,7 +79,7 @@ async def kept(
     found.equal, found.suspects, found.aside = (told[n] for n in ("equal", "suspects", "aside"))
     found.way_back = told["way_back"]
     found.discrepancies = [_discrepancy(collection, one) for one in told["discrepancies"]]
-    return stored, Kept(walk, told["began"], repair, told["ended"], stored)
+    return stored, Kept(walk, told["began"], repair, told["met"], told["ended"], stored)
 
 
 async def keep(ledger: Ledger, kept: Kept) -> None:
@@ -88,6 +91,7 @@ async def keep(ledger: Ledger, kept: Kept) -> None:
     fields: Fields = {
         "began": kept.began,
         "repair": kept.repair,
+        "met": kept.met,
         "rules": list(walk.collection.compare.rules),
         "ended": kept.ended,
         "parts": {side: [_told(part) for part in parts] for side, parts in walk.parts.items()},

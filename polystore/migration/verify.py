@@ -9,7 +9,7 @@ barrier. A walk that did not end, or counts that do not reconcile, make the run 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
@@ -19,12 +19,11 @@ from polystore.driver import Segment
 from polystore.driver.side import read_all
 from polystore.effects import SECOND, Both, Now, WallClock
 from polystore.errors import InvalidRequest, MigrationError
-from polystore.migration import resuming
+from polystore.migration import foreign, resuming
 from polystore.migration.backfill import patiently
 from polystore.migration.canary import way_back
 from polystore.migration.compare import FOREIGN, UNREADABLE
 from polystore.migration.fleet import Fleet
-from polystore.migration.foreign import forget
 from polystore.migration.group import OpenGroup
 from polystore.migration.poison import asides, poison, unsigned
 from polystore.migration.recording import Recorded
@@ -118,7 +117,7 @@ class Verifier:
                 raise
             found = {one.walk.collection.name: one.walk.found for one in begun}
             told += [f"{v.collection} {v.repaired} repaired, {v.open} open" for v in found.values()]
-            await self._counted(setting, found)
+            await self._counted(setting, begun)
         return found
 
     def _what(self, begun: list[Kept]) -> str:
@@ -146,13 +145,15 @@ class Verifier:
             side: list(map(Part, self._segments(side))) if side in sides else []
             for side in (SOURCE, TARGET)
         }
-        return Kept(Walk(setting, collection, parts), now, self._repair, stored=stored)
+        met = await foreign.met(self.group.ledger, setting, name)
+        return Kept(Walk(setting, collection, parts), now, self._repair, met, stored=stored)
 
-    async def _counted(self, at: Setting, found: Mapping[str, Verified]) -> None:
+    async def _counted(self, at: Setting, begun: Sequence[Kept]) -> None:
         """What a full run opens, and what it ends."""
         ended = await WallClock() // SECOND
-        clean = all(v.open == 0 for v in found.values())
-        led_back = not any(v.way_back for v in found.values())
+        found = [one.walk.found for one in begun]
+        clean = all(v.open == 0 for v in found)
+        led_back = not any(v.way_back for v in found)
 
         def change(now: Setting) -> Setting | None:
             if _homes(now) != _homes(at):
@@ -166,9 +167,11 @@ class Verifier:
 
         if self._full:  # before it counts: whoever comes next begins anew
             await resuming.forget(self.group.ledger, at)
-            if not any(v.kinds()[FOREIGN] for v in found.values()):
-                await forget(self.group.ledger, at)
         await self.group.ledger.change_setting(change)
+        for one in begun if self._full else ():
+            if not one.walk.found.kinds()[FOREIGN]:
+                name = one.walk.collection.name
+                await foreign.forget(self.group.ledger, at, name, one.met)
 
     async def _collection(self, kept: Kept) -> None:
         walk = kept.walk

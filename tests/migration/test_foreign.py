@@ -14,6 +14,7 @@ from polystore.migration.status import status_of
 from polystore.observe import Event
 from polystore.observe.events import DISCREPANCY
 from polystore.testing.simulator import ITEMS, TOTALS
+from polystore.testing.simulator.faults import lost
 from polystore.values import Fields
 from tests.migration.scene import Scene
 
@@ -66,6 +67,30 @@ def test_a_shadow_read_that_meets_a_foreign_record_stops_the_run_too() -> None:
             scene.operator.dial(50.0)
         assert raised.value.gates == ("no-foreign",)
         scene.operator.dial(0.0)  # what leads back stays open
+
+
+@pytest.mark.rule("VER-8", "GATE-14")
+def test_what_is_met_behind_the_back_of_a_verification_stays_noted() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        halting(scene)
+        operator, fleet, member = scene.operator, scene.fleet, scene.members[0]
+        scene.put(member, KEY)
+        operator.verify()
+        late = scene.rule(
+            lambda s: lost(s, 3.0) if s.method == "scan" and s.call.arguments[0] is TOTALS else None
+        )
+        task = fleet.spawn(operator.member, operator.verifier().run(), "verify")
+        fleet.pass_time(2.0)  # this collection has been walked
+        fleet.plant(SOURCE, Write(ITEMS, KEY, fields(7)))
+        scene.get(member, KEY)
+        fleet.pass_time(10.0)
+        fleet.network.rules.remove(late)
+        found = fleet.finish(task, 120.0)["items"]
+        assert found.discrepancies == []
+        with pytest.raises(GateClosed) as raised:
+            operator.dial(10.0)
+        assert "no-foreign" in raised.value.gates
+        assert operator.verify()["items"].kinds()["foreign"] == 1
 
 
 @pytest.mark.rule("VER-8")
