@@ -28,7 +28,12 @@ KINDS = (MISSING, STALE, DIFFERENT, AHEAD, EXTRA, FOREIGN)
 
 
 def kind_of(
-    setting: Setting, home: Stored | None, mirror: Stored | None, compare: Compare = EXACT
+    setting: Setting,
+    home: Stored | None,
+    mirror: Stored | None,
+    compare: Compare = EXACT,
+    *,
+    at_target: bool = False,
 ) -> str | None:
     """What differs between the home's record and the mirror's; ``None``: nothing.
 
@@ -36,7 +41,17 @@ def kind_of(
 
     Args:
         compare: what of their fields is looked at.
+        at_target: whether the mirror is the target, where no run leaves a record without a stamp.
     """
+    kind = _kind(setting, home, mirror, compare)
+    if kind is not None and at_target and mirror is not None and mirror.stamp is None:
+        return FOREIGN
+    return kind
+
+
+def _kind(
+    setting: Setting, home: Stored | None, mirror: Stored | None, compare: Compare
+) -> str | None:
     if home is None:
         return None if mirror is None else EXTRA
     if mirror is None:

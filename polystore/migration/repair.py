@@ -26,7 +26,7 @@ from polystore.migration.mirror import converge
 from polystore.migration.poison import poison
 from polystore.migration.session import Session
 from polystore.migration.slots import FREE, OWED, UNKNOWN, Target
-from polystore.migration.stages import Setting
+from polystore.migration.stages import SOURCE, Setting
 from polystore.observe.counters import DIFFERS
 from polystore.observe.events import DISCREPANCY
 from polystore.route.plain import unchanged
@@ -94,7 +94,8 @@ def _compared(
     group: OpenGroup, setting: Setting, target: Target, home: Stored | None, mirror: Stored | None
 ) -> _Look:
     compare = group.collection(target[0]).compare
-    kind = kind_of(setting, home, mirror, compare)
+    at_target = group.home(setting, target[1]).name == SOURCE
+    kind = kind_of(setting, home, mirror, compare, at_target=at_target)
     found = () if kind is None else paths(home, mirror, compare)
     return _Look(target, kind, _stamp(home), found)
 

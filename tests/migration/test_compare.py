@@ -49,6 +49,25 @@ def test_each_difference_has_its_kind(home: Any, mirror: Any, kind: str | None) 
     assert kind_of(AT, home, mirror) == kind
 
 
+@pytest.mark.rule("VER-11")
+@pytest.mark.parametrize(
+    ("home", "mirror", "kind"),
+    [
+        (None, record(None), "foreign"),
+        (record(FLOOR + 1), record(None), "foreign"),
+        (record(None, 2), record(None), "foreign"),
+        (record(None), record(None), None),
+        (record(None), None, "missing"),
+        (None, record(FLOOR + 1), "extra"),
+        (record(FLOOR + 2), record(FLOOR + 1), "stale"),
+    ],
+)
+def test_no_run_leaves_a_record_of_the_target_without_a_stamp(
+    home: Any, mirror: Any, kind: str | None
+) -> None:
+    assert kind_of(AT, home, mirror, at_target=True) == kind
+
+
 @pytest.mark.rule("WR-4")
 def test_stamps_of_older_runs_count_as_none() -> None:
     assert [stamp_of(record(s), AT) for s in (None, OLD, FLOOR, FLOOR + 1)] == [

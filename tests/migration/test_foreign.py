@@ -93,6 +93,25 @@ def test_what_is_met_behind_the_back_of_a_verification_stays_noted() -> None:
         assert operator.verify()["items"].kinds()["foreign"] == 1
 
 
+@pytest.mark.rule("VER-8", "VER-11")
+@pytest.mark.parametrize("halts", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_somebody_wrote_to_the_target_is_foreign(known: bool, halts: bool) -> None:
+    key = KEY if known else ("eve", 1)
+    with Scene(Stage.DUAL_READ) as scene:
+        if halts:
+            halting(scene)
+        scene.put(scene.members[0], KEY)
+        at_home = scene.fleet.contents(SOURCE, "items")[KEY].fields if known else None
+        theirs: Fields = {**fields(7), "owner": key[0]}
+        scene.fleet.plant(TARGET, Write(ITEMS, key, theirs))
+        found = scene.operator.verify()["items"]
+        assert {kind: n for kind, n in found.kinds().items() if n} == {"foreign": 1}
+        assert found.open == halts
+        wanted = theirs if halts else at_home
+        assert scene.fleet.contents(TARGET, "items")[key].fields == wanted
+
+
 @pytest.mark.rule("VER-8")
 def test_it_is_adopted_where_nothing_else_is_said() -> None:
     with Scene(Stage.DUAL_READ) as scene:
