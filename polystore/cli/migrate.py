@@ -13,6 +13,7 @@ from polystore.cli.options import (
     group_options,
     page_option,
     parallel_option,
+    who_and_maybe_why,
     who_and_why,
     within_option,
 )
@@ -270,11 +271,14 @@ def dial(
     help="Records a second, of all segments together; by default what `migrate rate` says.",
 )
 @click.option("--log", type=click.Path(path_type=Path), help="Append a line for each page begun.")
+@who_and_maybe_why
 @reported
 def backfill(
     config: Path,
     group: str | None,
     *,
+    who: str,
+    why: str,
     parallel: int,
     page: int,
     rate: float | None,
@@ -297,7 +301,13 @@ def backfill(
                     lines.write(f"{part.collection} {part.index} {part.pages}\n")
 
         copier = Copier(
-            ready.group, parallel=parallel, page=page, progress=told, begun=begun, rate=rate
+            ready.group,
+            parallel=parallel,
+            page=page,
+            progress=told,
+            begun=begun,
+            rate=rate,
+            request=Request(who, why),
         )
         found: dict[str, Summary] = SyncRunner().run(copier.run())
     data = {name: {**attrs.asdict(s), "done": s.done} for name, s in found.items()}

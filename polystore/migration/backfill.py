@@ -21,6 +21,7 @@ from polystore.effects import Both, Now, Sleep, Uniform
 from polystore.errors import (
     ConfigError,
     Contention,
+    CursorExpired,
     InvalidRequest,
     MigrationError,
     OutcomeUnknown,
@@ -33,6 +34,8 @@ from polystore.migration.member import Member
 from polystore.migration.mirror import check_refusal, mirror_write
 from polystore.migration.poison import Poison, set_aside
 from polystore.migration.progress import SegmentProgress, Summary, copy_summary, segments
+from polystore.migration.recording import Recorded
+from polystore.migration.request import Request
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
 from polystore.pacing.limiter import ASKED
 from polystore.schema import Collection
@@ -57,6 +60,7 @@ class Copier:
         running: asked before each page; ``False`` stops the copy where it is.
         rate: records a second that are brought to the target, by all segments together; ``None``:
             what the control record says, or else the configuration.
+        request: who begins the copy, and why, for the history; ``None`` keeps it out of that.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Copier:
         begun: Callable[[SegmentProgress], None] = lambda _: None,
         running: Callable[[], bool] = lambda: True,
         rate: float | None = None,
+        request: Request | None = None,
     ) -> None:
         if parallel < 1 or page < 1:
             raise InvalidRequest("a copy needs at least one segment, and a record a page")
@@ -79,6 +84,7 @@ class Copier:
         self._begun = begun
         self._running = running
         self._rate = rate
+        self._request = request
         self._looked = -math.inf
         self._pressed: dict[str, int] = {}
 
@@ -97,6 +103,15 @@ class Copier:
         late = await self._late(setting)
         if late:
             raise MigrationError(f"{len(late)} members have not acknowledged dual-write yet")
+        if self._request is None:
+            return await self._all(setting)
+        async with Recorded(ledger, setting, "backfill", self._request) as told:
+            found = await self._all(setting)
+            told += [f"{name}: {summary.text()}" for name, summary in found.items()]
+        return found
+
+    async def _all(self, setting: Setting) -> dict[str, Summary]:
+        ledger = self.group.ledger
         for name, collection in self.group.collections.items():
             parts = await self._planned(ledger, setting, name)
             queue = [part for part in parts if not part.done]
@@ -137,7 +152,13 @@ class Copier:
         segment = Segment(part.index, part.count, snapshot=True)  # what is newer comes by itself
         while not part.done and self._running():
             await self._heed()
-            page = await self._scanned(source, collection, segment, part.cursor)
+            try:
+                page = await self._scanned(source, collection, segment, part.cursor)
+            except CursorExpired:
+                if part.cursor is None:
+                    raise
+                part = part.again()
+                continue
             self._begun(part)
             written, newer, poison = await self._copied(setting, collection, target, page.records)
             unread = {found.key: found for found in page.unreadable}.values()

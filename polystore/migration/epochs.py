@@ -46,6 +46,7 @@ class Epochs:
         patience: seconds in which everybody has to acknowledge a stage (``None``: ``PATIENCE``
             and a quarantine); a freeze has at most ``FREEZE_SECONDS``.
         told: called with each new setting, for people who watch.
+        who: whose commands these are, for the history.
 
     Attributes:
         fleet: the members.
@@ -58,9 +59,10 @@ class Epochs:
         *,
         patience: float | None = None,
         told: Callable[[Setting], None] = lambda _: None,
+        who: Callable[[], str] = lambda: "a command",
     ) -> None:
         self.group = group
-        self.fleet = Fleet(group)
+        self.fleet = Fleet(group, who)
         usual = PATIENCE + group.config.quarantine
         self.patience = usual if patience is None else patience
         self.acked = (-1, 0.0)
@@ -96,6 +98,7 @@ class Epochs:
             raise
         if missing:
             await self.go_back(frozen)
+            await self.fleet.record()
             raise MigrationError(
                 f"the freeze was not acknowledged within {within:g} s by {named(missing)}: "
                 f"the dial stays at {setting.dial():g} %; try again"

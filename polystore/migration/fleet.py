@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import attrs
 
@@ -17,6 +18,9 @@ from polystore.values import Fields
 DEAD_LEASES = 1.5
 """A heartbeat that has not moved for so many leases counts as dead (PROTOCOL.md 5)."""
 
+SILENT = "its heartbeat stood still"
+LATE = "it had not acknowledged when all else waited for it"
+
 LANES, PER_LANE = 32, 16
 """Members are told by as many at once as that, each of so many: 500 within about 0.2 s."""
 
@@ -25,10 +29,17 @@ class Fleet:
     """The members of a group.
 
     It remembers when it saw each heartbeat move, on its own clock: nobody's wall clock matters.
+
+    Args:
+        group: the open group.
+        who: whose look at the members it is, for the history.
     """
 
-    def __init__(self, group: OpenGroup) -> None:
+    def __init__(self, group: OpenGroup, who: Callable[[], str] = lambda: "a command") -> None:
         self.group = group
+        self._who = who
+        self._acts: dict[tuple[str, str], list[str]] = {}
+        """What was done to which members, and why, that the history does not have yet."""
         self._beats: dict[str, tuple[int, float]] = {}
         self.recovered: list[Recovered] = []
         self._remains: list[Member] = []
@@ -104,9 +115,10 @@ class Fleet:
             late = close_after is not None and now - started >= close_after
             gone = [m for m in missing if m.state == CLOSED or late or self.silent(m, now)]
             if gone and close_after is not None and started + within - now < self._burial():
-                await Both(*(close(self.group, member) for member in gone))
+                await Both(*(self._close(member, LATE) for member in gone))
                 return missing  # nobody waits in a freeze for a lease to run out
-            await Both(*(self.bury(member) for member in gone))
+            await Both(*(self.bury(m, SILENT if self.silent(m, now) else LATE) for m in gone))
+            await self.record()
             if await Now() - started >= within:
                 return missing
             await Sleep(self.group.config.fast_poll)
@@ -120,17 +132,43 @@ class Fleet:
         """Seconds that it takes to close and recover a member, at least."""
         return LEASE_MARGIN * self.group.config.lease
 
-    async def bury(self, member: Member) -> None:
-        """Close a member and finish for it; a store that does not answer leaves it for later."""
-        closed = await close(self.group, member)
+    async def bury(self, member: Member, why: str = SILENT) -> None:
+        """Close a member and finish for it; a store that does not answer leaves it for later.
+
+        Args:
+            why: for the history, which has it after the next :meth:`record`.
+        """
+        closed = await self._close(member, why)
         if closed.state != CLOSED:
             return
         try:
-            self.recovered.append(await recover(self.group, closed))
+            found = await recover(self.group, closed)
         except MigrationError:
             raise
         except PolystoreError:
             return
+        self.recovered.append(found)
+        if found.ended:
+            brought = f"{found.intents} keys in its slots, {found.converged} brought to the mirror"
+            self._acts.setdefault(("recovered", brought), []).append(member.id)
+
+    async def _close(self, member: Member, why: str) -> Member:
+        acts = self._acts
+        return await close(
+            self.group, member, lambda m: acts.setdefault(("closed", why), []).append(m)
+        )
+
+    async def record(self) -> None:
+        """Keep in the history whom this has closed and recovered since (HIS-5)."""
+        if not self._acts:
+            return
+        acts, self._acts = self._acts, {}
+        with suppress(PolystoreError):  # what was done is done
+            setting = await self.group.ledger.setting()
+            for (what, why), ids in acts.items():
+                await self.group.ledger.record(
+                    setting, f"{what} {', '.join(ids)}", self._who(), why
+                )
 
     async def barrier(self, *, within: float) -> int:
         """Have every member converge what it recorded before now; the barrier's number.

@@ -37,7 +37,9 @@ class Keeper:
         self.session = session
         self.discrepancies: list[Discrepancy] = []
         self._suspects: dict[Target, None] = {}
-        self._epochs = Epochs(session.group)
+        self._epochs = Epochs(session.group, who=self._who)
+        self._repairs = (-1, "", 0)
+        """The run of the last repair, its entry in the history, and how many there were."""
         self._since = (-1, 0.0)
         """The newest epoch that was seen unfinished, and since when."""
         self._looked = float("-inf")
@@ -118,8 +120,23 @@ class Keeper:
             self.discrepancies += found
             tell(self.session.group, found)
             self.session.counters.add(DIFFERENCES, len(found))
+            await self._tell_repairs(sum(one.repaired for one in found))
             if found:
                 self.session.differed = self.session.counters.count(COMPARED)
+
+    async def _tell_repairs(self, count: int) -> None:
+        """Keep in the history how many records of this run were repaired after reads (HIS-5)."""
+        if not count:
+            return
+        ledger = self.session.group.ledger
+        setting = await ledger.setting()
+        run, item, before = self._repairs
+        if run != setting.run:
+            why = "reads that were compared with the mirror differed"
+            item = await ledger.record(setting, "repairs after reads", self._who(), why)
+            before = 0
+        self._repairs = (setting.run, item, before + count)
+        await ledger.amend(item, f"{before + count} repaired")
 
     async def _look_after(self, members: list[Member], now: float) -> None:
         """Close and recover who is silent; a random pause first, so that not all do at once.
@@ -133,6 +150,7 @@ class Keeper:
             await Sleep(await Uniform() * PERIOD)
         for member in dead:
             await fleet.bury(member)
+        await fleet.record()
         await fleet.tidy()
         first = next((m.id for m in members if m.state == ACTIVE and m not in dead), None)
         incarnation = self.session.incarnation

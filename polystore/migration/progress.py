@@ -37,6 +37,12 @@ class SegmentProgress:
     newer: int = 0
     rejected: int = 0
 
+    def again(self) -> SegmentProgress:
+        """The segment from its beginning, where its cursor has expired: it counts anew."""
+        return SegmentProgress(
+            collection=self.collection, index=self.index, count=self.count, pages=self.pages
+        )
+
     def item(self, copied: int) -> str:
         """Its item in the control store, for the copy that began in epoch ``copied``."""
         return f"copy/{copied}/{self.collection}/{self.index:05d}"

@@ -7,12 +7,14 @@ out its lease. A wrong guess costs its owner the session, never data.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from polystore.driver import NOTHING, Condition, Segment, Stored, Unchanged, Write, Written
 from polystore.driver.side import Side, read_one
 from polystore.effects import Now, Sleep
-from polystore.errors import OutcomeUnknown
+from polystore.errors import CursorExpired, OutcomeUnknown
 from polystore.migration.group import OpenGroup
 from polystore.migration.ledger import SLOTS
 from polystore.migration.member import ACTIVE, CLOSED, RECOVERED, Member
@@ -31,14 +33,27 @@ LEASE_MARGIN = 1.1
 
 @attrs.frozen
 class Recovered:
-    """What a recovery found: intents read, and records that the mirror lacked."""
+    """What a recovery found: intents read, and records that the mirror lacked.
+
+    Attributes:
+        ended: whether this one ended it; ``False`` where another was quicker.
+    """
 
     intents: int
     converged: int
+    ended: bool = True
 
 
-async def close(group: OpenGroup, member: Member) -> Member:
-    """Shut a member out, from this moment on; its reads end with its lease."""
+def _nobody(_: str) -> None:
+    return None
+
+
+async def close(group: OpenGroup, member: Member, told: Callable[[str], None] = _nobody) -> Member:
+    """Shut a member out, from this moment on; its reads end with its lease.
+
+    Args:
+        told: called with its id where this call has shut it out, and nobody before.
+    """
     shut = False
 
     def closed(fields: Fields | None) -> Fields | None:
@@ -49,6 +64,7 @@ async def close(group: OpenGroup, member: Member) -> Member:
     stored = await group.ledger.change(member.stored.key[1], closed)  # type: ignore[arg-type]
     if shut:
         group.tell(MEMBER_CLOSED, member=member.id)
+        told(member.id)
     return Member.of(stored or member.stored)
 
 
@@ -79,13 +95,15 @@ async def recover(group: OpenGroup, member: Member) -> Recovered:
     left = closed_at + _hold(group, setting, member) - await Now()
     await Sleep(max(left, 0.0))
 
+    ended = False
+
     def recovered(fields: Fields | None) -> Fields | None:
-        if fields is None or fields["state"] != CLOSED:
-            return None
-        return {**fields, "state": RECOVERED}
+        nonlocal ended
+        ended = fields is not None and fields["state"] == CLOSED
+        return {**fields, "state": RECOVERED} if fields is not None and ended else None
 
     await group.ledger.change(member.stored.key[1], recovered)  # type: ignore[arg-type]
-    return Recovered(len(intents), converged)
+    return Recovered(len(intents), converged, ended)
 
 
 def _hold(group: OpenGroup, setting: Setting, member: Member) -> float:
@@ -156,7 +174,13 @@ async def _bring_buckets(
     for collection in group.collections.values():
         cursor: str | None = None
         while True:
-            page = await side.scan(collection, Segment(), cursor, side.portion(PAGE))
+            try:
+                page = await side.scan(collection, Segment(), cursor, side.portion(PAGE))
+            except CursorExpired:
+                if cursor is None:
+                    raise
+                cursor = None  # the collection again: what was brought is brought
+                continue
             for stored in page.records:
                 if group.bucket(stored.key) in buckets and (stored.stamp or 0) > setting.floor():
                     converged += await _bring(group, setting, where, (collection.name, stored.key))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from polystore.driver import Segment, Write, Written
 from polystore.driver.side import Side, read_all, read_one
 from polystore.effects import Both, Changed, Now, Signal
-from polystore.errors import MigrationError, PolystoreError
+from polystore.errors import CursorExpired, MigrationError, PolystoreError
 from polystore.migration.backlog import Backlog, Copying, Named
 from polystore.migration.breaker import Breaker
 from polystore.migration.group import OpenGroup
@@ -226,7 +226,13 @@ class Spilling:
         collection = self.group.collection(copying.left[0])
         source, mirror = home.background(), self.group.other(home).background()
         portion = source.portion(PAGE)
-        page = await source.scan(collection, Segment(), copying.cursor, portion)
+        try:
+            page = await source.scan(collection, Segment(), copying.cursor, portion)
+        except CursorExpired:
+            if copying.cursor is None:
+                raise
+            copying.cursor = None  # what was copied is copied: the rest of it lies behind
+            return
         writes = [
             mirror_write(collection, stored, setting)
             for stored in {s.key: s for s in page.records}.values()

@@ -26,6 +26,7 @@ from polystore.testing.simulator import (
     Times,
     come_to_rest,
 )
+from polystore.testing.simulator.faults import lost
 from polystore.testing.simulator.network import Rule
 from polystore.values import Key
 
@@ -196,3 +197,14 @@ def acknowledges(sent: Sent, process: str, epoch: int) -> bool:
 def slot_write(sent: Sent) -> bool:
     """Whether a call writes a slot alone: a bump, a close, a new one."""
     return sent.method == "write" and sent.call.arguments[0].collection is SLOTS
+
+
+def deaf(scene: Scene, name: str) -> None:
+    """A member that lives and beats, and never looks for news."""
+    scene.rule(
+        lambda s: (
+            lost(s, 0.2)
+            if s.process == name and s.task == "session" and s.method == "read"
+            else None
+        )
+    )

@@ -8,8 +8,7 @@ from polystore.errors import GateClosed, IllegalEdge, MigrationError
 from polystore.migration.coordinator import Coordinator
 from polystore.migration.stages import BUCKETS, Setting, Stage, after, given_up
 from polystore.testing.simulator import REQUEST, Operator, Sent
-from polystore.testing.simulator.faults import lost
-from tests.migration.scene import Scene
+from tests.migration.scene import Scene, deaf
 from tests.migration.test_history import lines
 
 KEY = ("ann", 1)
@@ -25,17 +24,6 @@ CHANGES = [
     (Stage.ARMED, Stage.SOURCE_ONLY),
 ]
 """Every stage change that leads back."""
-
-
-def deaf(scene: Scene, name: str) -> None:
-    """A member that lives and beats, and never looks for news."""
-    scene.rule(
-        lambda s: (
-            lost(s, 0.2)
-            if s.process == name and s.task == "session" and s.method == "read"
-            else None
-        )
-    )
 
 
 @pytest.mark.rule("ABT-1", "EPO-3", "STG-3", "STG-4")

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from polystore.driver import Write
-from polystore.errors import GateClosed, MigrationError, Unavailable
+from polystore.errors import CursorExpired, GateClosed, MigrationError, Unavailable
 from polystore.migration.backfill import Copier
 from polystore.migration.progress import SegmentProgress
 from polystore.migration.stages import SOURCE, TARGET, Stage
@@ -216,3 +216,24 @@ def test_the_copy_stops_where_it_is_told_to() -> None:
         copier = Copier(group, parallel=1, page=4, running=running)
         assert not scene.fleet.do(scene.operator.member, copier.run())["items"].done
         assert scene.operator.copy()["items"].done
+
+
+@pytest.mark.rule("BF-8", "BF-5")
+def test_an_expired_cursor_begins_the_segment_again_and_each_record_is_counted_once() -> None:
+    with Scene(Stage.DUAL_WRITE) as scene:
+        full(scene, 60)
+        met = scene.once(
+            lambda s: (
+                refused(CursorExpired("injected"))
+                if s.method == "scan"
+                and s.process == "operator"
+                and s.call.arguments[0].name == "items"
+                and s.call.arguments[2] is not None
+                else None
+            )
+        )
+        summary = scene.operator.copy()["items"]
+        assert met
+        assert summary.done
+        assert summary.scanned == len(scene.fleet.contents(SOURCE, "items"))
+        scene.rest()

@@ -11,8 +11,7 @@ from polystore.migration.stages import BUCKETS, SOURCE, TARGET, Setting, Stage
 from polystore.migration.status import status_of
 from polystore.testing.simulator import REQUEST, Operator, Sent
 from polystore.testing.simulator.faults import held, refused
-from tests.migration.scene import Scene, mirrors
-from tests.migration.test_abort import deaf
+from tests.migration.scene import Scene, deaf, mirrors
 from tests.migration.test_history import lines
 
 CASES = [

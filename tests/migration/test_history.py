@@ -7,6 +7,7 @@ import pytest
 
 from polystore.driver import Write
 from polystore.errors import GateClosed, InvalidRequest, MigrationError
+from polystore.migration.backfill import Copier
 from polystore.migration.coordinator import Coordinator
 from polystore.migration.load import Load
 from polystore.migration.request import MOST_WHO, MOST_WHY, Request
@@ -14,7 +15,7 @@ from polystore.migration.stages import TARGET, Stage
 from polystore.testing.simulator import ITEMS, REQUEST, Operator, Sent
 from polystore.testing.simulator.faults import lost
 from polystore.values import Fields
-from tests.migration.scene import Scene, controls, mirrors
+from tests.migration.scene import Scene, controls, deaf, mirrors
 
 KEY = ("ann", 1)
 
@@ -156,3 +157,75 @@ def historic(sent: Sent) -> bool:
     """Whether a call concerns the history."""
     first, *rest = sent.call.arguments
     return "history/" in f"{getattr(first, 'key', '')}{rest}"
+
+
+@pytest.mark.rule("HIS-5")
+def test_who_was_closed_and_recovered_is_told_once_with_by_whom_and_why() -> None:
+    with Scene(Stage.DUAL_WRITE, members=4) as scene:
+        operator = scene.operator
+        operator.copy()
+        scene.rule(lambda s: lost(s) if mirrors(s) else None)
+        scene.put(scene.members[3], KEY)
+        scene.fleet.network.rules.clear()
+        dead = scene.name(3)
+        scene.fleet.crash(scene.members[3])
+        scene.fleet.pass_time(10)
+        found = [e for e in told(scene) if dead in str(e["what"])]
+        assert [e["what"] for e in found] == [f"closed {dead}", f"recovered {dead}"]
+        assert found[0]["why"] == "its heartbeat stood still"
+        assert found[1]["why"] == "1 keys in its slots, 1 brought to the mirror"
+        assert all(str(e["who"]).startswith("member p") for e in found)
+        scene.rest()
+
+
+@pytest.mark.rule("HIS-5", "DIA-3")
+def test_a_laggard_of_a_freeze_and_a_freeze_that_a_member_gave_up_are_told() -> None:
+    with Scene(Stage.DUAL_READ) as scene:
+        fleet, operator = scene.fleet, scene.operator
+        operator.verify()
+        fleet.spawn(operator.member, operator.coordinator.dial(100, REQUEST), "dial")
+        fleet.run_until(lambda: scene.at(0).frozen is not None, 30, "p0 to freeze")
+        fleet.crash(operator.member)
+        fleet.run_until(lambda: fleet.setting.frozen is None, 20, "its end")
+        fleet.pass_time(2)
+        given = [e for e in told(scene) if e["what"] == "given up: a freeze"]
+        assert [str(e["who"]).startswith("member p") for e in given] == [True]
+        assert given[0]["outcome"] == "done"
+        second = Operator(fleet)
+        second.verify()
+        fleet.do(second.member, second.coordinator.fleet.barrier(within=10))
+        deaf(scene, "p1")
+        with pytest.raises(MigrationError, match="freeze was not acknowledged"):
+            fleet.do(second.member, second.coordinator.epochs.turned(fleet.setting, 256, 256))
+        (closed,) = [e for e in told(scene) if str(e["what"]) == f"closed {scene.name(1)}"]
+        assert closed["why"] == "it had not acknowledged when all else waited for it"
+        assert closed["who"] == "a command"
+
+
+@pytest.mark.rule("HIS-5", "SHD-2")
+def test_repairs_after_reads_are_one_count_a_run() -> None:
+    with Scene(Stage.DUAL_READ, members=1) as scene:
+        for item in (1, 2):
+            scene.put(scene.members[0], ("ann", item))
+        scene.fleet.pass_time(2)
+        for item in (1, 2):
+            scene.fleet.plant(TARGET, Write(ITEMS, ("ann", item), None))
+            scene.get(scene.members[0], ("ann", item))
+            scene.fleet.pass_time(5)
+        (entry,) = [e for e in told(scene) if e["what"] == "repairs after reads"]
+        assert (entry["outcome"], entry["who"]) == ("2 repaired", f"member {scene.name(0)}")
+
+
+@pytest.mark.rule("HIS-5")
+def test_a_copy_is_told_from_its_beginning_with_its_end() -> None:
+    with Scene(Stage.DUAL_WRITE) as scene:
+        fleet, member = scene.fleet, scene.operator.member
+        dying = Operator(fleet)
+        fleet.spawn(dying.member, Copier(dying.member.group, request=REQUEST).run(), "copy")
+        fleet.run_until(lambda: "backfill" in dict(lines(scene)), 10, "its entry")
+        fleet.crash(dying.member)
+        assert dict(lines(scene))["backfill"] == "begun"
+        fleet.do(member, Copier(member.group, request=REQUEST).run())
+        (_, second) = [e for e in told(scene) if e["what"] == "backfill"]
+        assert str(second["outcome"]).startswith("done; items: ")
+        assert "segments" in str(second["outcome"])

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 import pytest
 
 from polystore.driver import Stored
-from polystore.errors import Unavailable
+from polystore.errors import CursorExpired, Unavailable
 from polystore.migration import backlog as backlog_
-from polystore.migration import upkeep
+from polystore.migration import recovery, spill, upkeep
 from polystore.migration.backlog import Backlog, Copying, Named
+from polystore.migration.fleet import Fleet
 from polystore.migration.ledger import SLOTS
+from polystore.migration.recovery import close, recover
 from polystore.migration.slots import Slot, SlotRecord
 from polystore.migration.stages import SOURCE, TARGET, Stage
 from polystore.migration.upkeep import MOST_SLOTS
@@ -260,3 +262,71 @@ def test_a_record_of_the_backlog_reads_back() -> None:
     write = Slot(SOURCE, "m", 1, 4, "token").naming([("items", ("ann", 1))], [3, 200], "w")
     record = SlotRecord.of(Stored(("m", 1), write.fields, None))
     assert record == SlotRecord(False, 5, -1, (("items", ("ann", 1)),), (3, 200))
+
+
+def expires(scene: Scene, process: str, task: str) -> list[Sent]:
+    """The first cursor of a task's scan of records expires: until it begins that anew.
+
+    Returns:
+        The calls that were refused for it.
+    """
+    refusals: list[Sent] = []
+    begun_anew = False
+
+    def rule(sent: Sent) -> Fate | None:
+        nonlocal begun_anew
+        if (sent.method, sent.process, sent.task) != ("scan", process, task):
+            return None
+        collection, _, cursor, _ = sent.call.arguments
+        if collection.name != "items" or begun_anew:
+            return None
+        if cursor is None:
+            begun_anew = bool(refusals)
+            return None
+        refusals.append(sent)
+        return refused(CursorExpired("injected"))
+
+    scene.rule(rule)
+    return refusals
+
+
+@pytest.mark.rule("MIR-12", "MIR-8")
+def test_an_expired_cursor_of_dirty_buckets_reads_that_collection_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few(monkeypatch, records=0)
+    monkeypatch.setattr(spill, "PAGE", 7)
+    with Scene(Stage.DUAL_WRITE, members=1) as scene:
+        scene.rule(down)
+        fill(scene, 2 * MOST_SLOTS)
+        backlog = scene.incarnation(0).backlogs[SOURCE]
+        assert backlog.buckets
+        scene.fleet.network.rules.clear()
+        met = expires(scene, "p0", "session")
+        scene.fleet.run_until(lambda: backlog.empty, 30, "the copy of the buckets")
+        assert met
+        scene.rest()
+
+
+@pytest.mark.rule("MIR-12", "RCV-6")
+def test_an_expired_cursor_of_a_recovery_reads_that_collection_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few(monkeypatch, records=0)
+    monkeypatch.setattr(recovery, "PAGE", 7)
+    with Scene(Stage.DUAL_WRITE, members=2) as scene:
+        scene.rule(lambda s: down(s) if s.process == "p0" else None)
+        fill(scene, 2 * MOST_SLOTS)
+        assert scene.incarnation(0).backlogs[SOURCE].buckets
+        dead, helper = scene.incarnation(0), scene.members[1]
+        scene.fleet.crash(scene.members[0])
+        met = expires(scene, "p1", "task")
+        (found,) = [
+            member
+            for member in scene.fleet.do(helper, Fleet(helper.group).members())
+            if member.id == dead.id
+        ]
+        closed = scene.fleet.do(helper, close(helper.group, found))
+        assert scene.fleet.do(helper, recover(helper.group, closed)).converged
+        assert met
+        scene.rest()
