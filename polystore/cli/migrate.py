@@ -288,11 +288,11 @@ def backfill(
     """Copy the source to the target, beside live traffic; goes on where it was stopped."""
     output = Output(as_json=as_json)
     with opened(config, group) as ready, output.progress("copied", None) as advance_by:
-        pages: dict[tuple[str, int], int] = {}
+        pages: dict[str, int] = {}
 
         def told(part: SegmentProgress) -> None:
-            before = pages.get((part.collection, part.index), 0)
-            pages[part.collection, part.index] = part.scanned
+            before = pages.get(part.item(0), 0)
+            pages[part.item(0)] = part.scanned
             advance_by(part.scanned - before)
 
         def begun(part: SegmentProgress) -> None:

@@ -74,8 +74,11 @@ def _member_lines(member: Member) -> list[str]:
 
 def _segment_line(part: SegmentProgress) -> str:
     stands = "at its end" if part.done else "begun" if part.pages else "not begun"
+    name = f"segment {part.index + 1} of {part.count}{part.path and f', part {part.path}'}"
+    if part.split:
+        return f"{name}: split in two"
     return (
-        f"segment {part.index + 1} of {part.count}: {stands}, {part.pages} pages, {part.scanned} "
+        f"{name}: {stands}, {part.pages} pages, {part.scanned} "
         f"read, {part.written} written, {part.newer} newer, {part.rejected} rejected"
     )
 

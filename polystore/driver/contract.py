@@ -278,6 +278,9 @@ class Segment:
     """One of ``count`` disjoint parts of a collection; together they are the whole.
 
     Attributes:
+        index, count: which of them, and how many there are.
+        path: which half of that, which half of the half, and so on: ``0`` or ``1`` for each
+            halving. Only where :meth:`Driver.halve` has said so of each of them.
         snapshot: whether pages may show the part as it was at one moment, no earlier than the call
             for the first of them: a database that can read so holds nobody up by it. A driver
             whose database cannot pays no heed to this.
@@ -286,6 +289,17 @@ class Segment:
     index: int = 0
     count: int = 1
     snapshot: bool = False
+    path: str = ""
+
+    def halves(self) -> tuple[Segment, Segment]:
+        """Two segments that are disjoint, and together this one."""
+        first, second = (attrs.evolve(self, path=self.path + half) for half in "01")
+        return first, second
+
+    def modulo(self) -> tuple[int, int]:
+        """``(i, n)`` of the same part, where segments are a hash of the key modulo n."""
+        half = sum(int(bit) << place for place, bit in enumerate(self.path))
+        return self.index + self.count * half, self.count << len(self.path)
 
 
 @attrs.frozen
@@ -385,6 +399,13 @@ class Driver(ABC):
         Each key that exists unchanged throughout a scan is returned at least once; what cannot be
         made out is listed apart, and ends no scan.
         """
+
+    def halve(self, collection: Collection, segment: Segment) -> bool:
+        """Whether a segment can be scanned by its halves from now on, too (DRV-16).
+
+        A copy asks where a segment cannot be read, to leave behind as little as possible of it.
+        """
+        return False
 
     @abstractmethod
     def translate(self, error: Exception) -> PolystoreError:

@@ -192,6 +192,10 @@ class Side:
         arguments = (collection, segment, cursor, limit)
         return self._sent(self.calls.scan, arguments, 1, read=collection)
 
+    def halve(self, collection: Collection, segment: Segment) -> Call[bool]:
+        """Ask whether a segment can be scanned by its halves, too."""
+        return Call(self.name, self.driver, self.driver.halve, (collection, segment))
+
     def _sent(
         self,
         method: Callable[..., T],

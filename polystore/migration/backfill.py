@@ -8,44 +8,43 @@ only repeat what does no harm [M: BF_BLIND, BF_IFABSENT].
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 import attrs
 
 from polystore.capacity import Capacity
-from polystore.driver import Refused, ScanPage, Segment, Stored, Unprocessed, Write
-from polystore.driver.side import Side
-from polystore.effects import Both, Now, Sleep, Uniform
+from polystore.driver import ScanPage
+from polystore.driver.side import Side, read_one
+from polystore.effects import Both, Now
 from polystore.errors import (
-    ConfigError,
-    Contention,
     CursorExpired,
+    DriverError,
     InvalidRequest,
     MigrationError,
     OutcomeUnknown,
+    PolystoreError,
+    Throttled,
     Unavailable,
 )
+from polystore.migration.bringing import Bringing, Brought
 from polystore.migration.fleet import Fleet
 from polystore.migration.group import OpenGroup
-from polystore.migration.ledger import Ledger
+from polystore.migration.ledger import SLOTS, Ledger
 from polystore.migration.member import Member
-from polystore.migration.mirror import check_refusal, mirror_write
 from polystore.migration.poison import Poison, set_aside
 from polystore.migration.progress import SegmentProgress, Summary, copy_summary, segments
 from polystore.migration.recording import Recorded
 from polystore.migration.request import Request
-from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
-from polystore.pacing.limiter import ASKED
+from polystore.migration.scanning import Scanning
+from polystore.migration.stages import SOURCE, Setting, Stage
 from polystore.schema import Collection
 from polystore.values import Fields
 
-T = TypeVar("T")
 PAGE = 500
 """Records of one page: a checkpoint follows each."""
 
-_TRIES = 8
+MOST_HALVINGS = 24
+"""How often a segment is halved at most: then each part of a million records has one or none."""
 
 
 class Copier:
@@ -85,6 +84,7 @@ class Copier:
         self._running = running
         self._rate = rate
         self._request = request
+        self._bringing = Bringing(group, self._heed)
         self._looked = -math.inf
         self._pressed: dict[str, int] = {}
 
@@ -114,7 +114,7 @@ class Copier:
         ledger = self.group.ledger
         for name, collection in self.group.collections.items():
             parts = await self._planned(ledger, setting, name)
-            queue = [part for part in parts if not part.done]
+            queue = [part for part in parts if part.left]
             await Both(
                 *(
                     self._work(setting, collection, queue)
@@ -131,68 +131,101 @@ class Copier:
         """The segments as they stand; planned now where nobody has. The first plan counts."""
         parts = await segments(ledger, setting, name)
         count = parts[0].count if parts else self._parallel
-        known = {part.index for part in parts}
-        for index in range(count):
-            if index not in known:
-                part = SegmentProgress(collection=name, index=index, count=count)
-                await ledger.put(part.item(setting.copied), part.to_fields(), None)
-        return await segments(ledger, setting, name) if len(known) < count else parts
+        plan = [SegmentProgress(collection=name, index=i, count=count) for i in range(count)]
+        plan += [half for part in parts if part.split for half in part.halves()]
+        known = {part.segment for part in parts}
+        new = [part for part in plan if part.segment not in known]
+        for part in new:
+            await ledger.put(part.item(setting.copied), part.to_fields(), None)
+        return await segments(ledger, setting, name) if new else parts
 
     async def _work(
         self, setting: Setting, collection: Collection, queue: list[SegmentProgress]
     ) -> None:
         while queue and self._running():
-            await self._segment(setting, collection, queue.pop(0))
+            queue += await self._segment(setting, collection, queue.pop(0))
 
     async def _segment(
         self, setting: Setting, collection: Collection, part: SegmentProgress
-    ) -> None:
+    ) -> list[SegmentProgress]:
+        """Copy one segment; what takes its place where it had to be split."""
         source = self.group.sides[SOURCE].background()
-        target = self.group.sides[TARGET].background()
-        segment = Segment(part.index, part.count, snapshot=True)  # what is newer comes by itself
+        segment = attrs.evolve(part.segment, snapshot=True)  # what is newer comes by itself
+        scanning = Scanning(source, collection, segment, self._page)
         while not part.done and self._running():
             await self._heed()
             try:
-                page = await self._scanned(source, collection, segment, part.cursor)
+                page = await scanning.page(part.cursor)
             except CursorExpired:
                 if part.cursor is None:
                     raise
                 part = part.again()
                 continue
+            except Throttled:
+                raise
+            except (Unavailable, OutcomeUnknown, DriverError) as error:
+                await read_one(source, SLOTS, ("", 0))  # raises where all of the source is silent
+                if scanning.narrower():
+                    continue
+                return await self._split(setting, source, collection, part, error)
             self._begun(part)
-            written, newer, poison = await self._copied(setting, collection, target, page.records)
+            brought = await self._bringing.bring(setting, collection, page.records)
             unread = {found.key: found for found in page.unreadable}.values()
-            poison += [Poison.unread(collection.name, source.driver.name, u) for u in unread]
-            for one in poison:
-                await set_aside(self.group.ledger, setting, one)
-            scanned = len(page.records) + len(unread)
-            part = attrs.evolve(
-                part,
-                cursor=page.cursor,
-                done=page.cursor is None,
-                pages=part.pages + 1,
-                scanned=part.scanned + scanned,
-                written=part.written + written,
-                newer=part.newer + newer,
-                rejected=part.rejected + len(poison),
-            )
-            await self._checkpoint(setting, part)
-            self._progress(part)
+            poison = [Poison.unread(collection.name, source.driver.name, u) for u in unread]
+            part = await self._confirmed(setting, part, page, brought, [*brought.poison, *poison])
+        return []
 
-    async def _scanned(
-        self, source: Side, collection: Collection, segment: Segment, cursor: str | None
-    ) -> ScanPage:
-        """The next page, in small portions where the source is limited."""
-        found = ScanPage([], cursor)
-        while True:
-            most = self._page - len(found.records)
-            portion = source.portion(most)
-            page = await patiently(partial(source.scan, collection, segment, cursor, portion))
-            found.records += page.records
-            found.unreadable += page.unreadable
-            found.cursor = cursor = page.cursor
-            if cursor is None or portion == most or len(found.records) >= self._page:
-                return found
+    async def _confirmed(
+        self,
+        setting: Setting,
+        part: SegmentProgress,
+        page: ScanPage,
+        brought: Brought,
+        poison: Sequence[Poison],
+    ) -> SegmentProgress:
+        """The segment after a page that the mirror has, and all that was set aside is kept."""
+        for one in poison:
+            await set_aside(self.group.ledger, setting, one)
+        part = attrs.evolve(
+            part,
+            cursor=page.cursor,
+            done=page.cursor is None,
+            pages=part.pages + 1,
+            scanned=part.scanned + brought.written + brought.newer + len(poison),
+            written=part.written + brought.written,
+            newer=part.newer + brought.newer,
+            rejected=part.rejected + len(poison),
+        )
+        await self._checkpoint(setting, part)
+        self._progress(part)
+        return part
+
+    async def _split(
+        self,
+        setting: Setting,
+        source: Side,
+        collection: Collection,
+        part: SegmentProgress,
+        error: PolystoreError,
+    ) -> list[SegmentProgress]:
+        """Halve a segment that cannot be read: what takes its place (BF-10).
+
+        What cannot be halved any further is set aside as a place.
+
+        Raises:
+            PolystoreError: the source cannot halve segments at all.
+        """
+        halved = len(part.path) < MOST_HALVINGS and await source.halve(collection, part.segment)
+        if halved:
+            await self.group.ledger.change(part.item(setting.copied), _retired)
+            planned = await self._planned(self.group.ledger, setting, part.collection)
+            halves = {half.segment for half in part.halves()}
+            return [half for half in planned if half.segment in halves and half.left]
+        if not part.path:
+            raise error
+        place = Poison.unread_place(collection.name, source.driver.name, part.segment, error)
+        await self._confirmed(setting, part, ScanPage([], None), Brought(), [place])
+        return []
 
     async def _heed(self) -> None:
         """Look, once in a while, at the rates in the control record, and how the fleet fares.
@@ -218,95 +251,15 @@ class Copier:
         def further(fields: Fields | None) -> Fields | None:
             if fields is not None:
                 known = SegmentProgress.from_fields(fields)
-                if known.done or known.pages >= part.pages:
+                if not known.left or known.pages >= part.pages:
                     return None
             return part.to_fields()
 
         await self.group.ledger.change(part.item(setting.copied), further)
 
-    async def _copied(
-        self,
-        setting: Setting,
-        collection: Collection,
-        target: Side,
-        records: Sequence[Stored],
-    ) -> tuple[int, int, list[Poison]]:
-        """Write one page to the mirror; how many were written, newer already; what cannot be."""
-        bound = self.group.bounds[collection.name].both
-        name, writes, sent = collection.name, [], _Sent()
-        for stored in {s.key: s for s in records}.values():
-            write = mirror_write(collection, stored, setting, copying=True)
-            violations = [] if write.fields is None else list(bound.violations(write))
-            if violations:
-                sent.poison.append(Poison.violating(name, stored.key, violations))
-            else:
-                writes.append(write)
-        sent.again = writes
-        for attempt in range(_TRIES):
-            left, sent.again = sent.again, []
-            await self._send(target, left, sent)
-            if not sent.again:
-                break
-            await Sleep(0.1 * 2**attempt * (0.5 + 0.5 * await Uniform()))
-        else:
-            raise Unavailable(f"{len(sent.again)} records could not be written", collection=name)
-        return sent.written, len(records) - sent.written - len(sent.poison), sent.poison
 
-    async def _send(self, target: Side, writes: Sequence[Write], sent: _Sent) -> None:
-        """Send writes once, and add up what became of them."""
-        limit = target.capabilities(writes[0].collection).batches.write_items if writes else None
-        size = limit.most if limit else max(len(writes), 1)
-        start = 0
-        while start < len(writes):
-            await self._heed()
-            portion = self.group.copying.portion(target.portion(size))
-            batch = writes[start : start + portion]
-            start += portion
-            await self.group.copying.take(ASKED, (len(batch), 0.0), math.inf)
-            try:
-                outcomes = await target.write_many(batch)
-            except (OutcomeUnknown, Unavailable, Contention):
-                sent.again += batch
-                continue
-            except InvalidRequest as error:
-                if isinstance(error, ConfigError):
-                    raise
-                if len(batch) == 1:
-                    sent.refused(target, batch[0], error)
-                for write in batch if len(batch) > 1 else ():
-                    await self._send(target, [write], sent)
-                continue
-            for write, outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, Unprocessed):
-                    if isinstance(outcome.error, InvalidRequest):
-                        sent.refused(target, write, outcome.error)
-                    else:
-                        sent.again.append(write)
-                elif isinstance(outcome, Refused):
-                    await check_refusal(target, write, outcome)
-                else:
-                    sent.written += 1
-
-
-@attrs.define
-class _Sent:
-    """What became of the records of one page."""
-
-    written: int = 0
-    again: list[Write] = attrs.field(factory=list)
-    poison: list[Poison] = attrs.field(factory=list)
-
-    def refused(self, target: Side, write: Write, error: InvalidRequest) -> None:
-        """The target refused a record that keeps within what it promises."""
-        name = write.collection.name
-        self.poison.append(Poison.refused(name, write.key, target.driver.name, error))
-
-
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a read that fails for a moment; the last failure is raised."""
-    for attempt in range(_TRIES - 1):
-        try:
-            return await call()
-        except (Unavailable, OutcomeUnknown):
-            await Sleep(0.1 * 2**attempt * (0.5 + 0.5 * await Uniform()))
-    return await call()
+def _retired(fields: Fields | None) -> Fields | None:
+    """A segment whose halves take its place, unless somebody has come to its end."""
+    assert fields is not None
+    known = SegmentProgress.from_fields(fields)
+    return attrs.evolve(known, split=True).to_fields() if known.left else None

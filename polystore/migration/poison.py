@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from polystore.driver import Unreadable
-from polystore.errors import InvalidRequest
+from polystore.driver import Segment, Unreadable
+from polystore.errors import InvalidRequest, PolystoreError
 from polystore.migration.ledger import Ledger
 from polystore.migration.preflight.checkpoints import run_of
 from polystore.migration.preflight.findings import Cause, Kind, cause_of, shown_key, unreadable
@@ -56,8 +56,16 @@ class Poison:
         return cls.of(collection, found.key, [unreadable(driver)], found.error.message)
 
     @classmethod
-    def refused(cls, collection: str, key: Key, driver: str, error: InvalidRequest) -> Poison:
-        """A record that the target refused, although it keeps within what is promised."""
+    def unread_place(
+        cls, collection: str, driver: str, segment: Segment, error: PolystoreError
+    ) -> Poison:
+        """A part of the source that cannot be read, and no smaller one of it found."""
+        place = f"segment {segment.index} of {segment.count}, half {segment.path or 'none'}"
+        return cls.of(collection, (place,), [unreadable(driver)], error.message)
+
+    @classmethod
+    def refused(cls, collection: str, key: Key, driver: str, error: PolystoreError) -> Poison:
+        """A record that the target does not take, although it keeps within what is promised."""
         return cls.of(collection, key, [Cause(Kind.REFUSE, REFUSED, driver)], error.message)
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from polystore.driver import Segment
 from polystore.migration.ledger import Ledger
 from polystore.migration.poison import asides, unsigned
 from polystore.migration.stages import Setting
@@ -16,7 +17,9 @@ class SegmentProgress:
 
     Attributes:
         collection: its name.
-        index, count: the segment, and how many there are.
+        index, count, path: the segment, and how many there are; which part of it, where it was
+            split.
+        split: whether its halves have taken its place: then what it counted counts no more.
         cursor: where the next page begins; ``None`` at the beginning and at the end.
         done: whether the end was reached.
         pages: pages confirmed.
@@ -36,16 +39,41 @@ class SegmentProgress:
     written: int = 0
     newer: int = 0
     rejected: int = 0
+    path: str = ""
+    split: bool = False
+
+    @property
+    def segment(self) -> Segment:
+        """What of the source it is."""
+        return Segment(self.index, self.count, path=self.path)
+
+    @property
+    def left(self) -> bool:
+        """Whether there is something of it to copy."""
+        return not self.done and not self.split
+
+    def halves(self) -> list[SegmentProgress]:
+        """The two that take its place where it is split."""
+        return [
+            SegmentProgress(
+                collection=self.collection, index=self.index, count=self.count, path=half.path
+            )
+            for half in self.segment.halves()
+        ]
 
     def again(self) -> SegmentProgress:
         """The segment from its beginning, where its cursor has expired: it counts anew."""
         return SegmentProgress(
-            collection=self.collection, index=self.index, count=self.count, pages=self.pages
+            collection=self.collection,
+            index=self.index,
+            count=self.count,
+            path=self.path,
+            pages=self.pages,
         )
 
     def item(self, copied: int) -> str:
         """Its item in the control store, for the copy that began in epoch ``copied``."""
-        return f"copy/{copied}/{self.collection}/{self.index:05d}"
+        return f"copy/{copied}/{self.collection}/{self.index:05d}{self.path and '.'}{self.path}"
 
     def to_fields(self) -> Fields:
         """As fields of its record."""
@@ -54,7 +82,8 @@ class SegmentProgress:
     @classmethod
     def from_fields(cls, fields: Fields) -> SegmentProgress:
         """What a record says."""
-        return cls(**{a.name: fields[a.name] for a in attrs.fields(cls)})  # type: ignore[arg-type]
+        known = {a.name: fields[a.name] for a in attrs.fields(cls) if a.name in fields}
+        return cls(**known)  # type: ignore[arg-type]
 
 
 @attrs.frozen(kw_only=True)
@@ -107,11 +136,12 @@ async def segments(ledger: Ledger, setting: Setting, collection: str) -> list[Se
 
 async def copy_summary(ledger: Ledger, setting: Setting, collection: str) -> Summary:
     """The copy of one collection that counts, added up."""
-    parts = await segments(ledger, setting, collection) if setting.copied else []
+    planned = await segments(ledger, setting, collection) if setting.copied else []
+    parts = [part for part in planned if not part.split]
     rejected = sum(p.rejected for p in parts)
     aside = unsigned(await asides(ledger, setting, [collection])) if rejected else []
     return Summary(
-        segments=parts[0].count if parts else 0,
+        segments=planned[0].count + len(planned) - len(parts) if planned else 0,
         ended=sum(p.done for p in parts),
         pages=sum(p.pages for p in parts),
         scanned=sum(p.scanned for p in parts),

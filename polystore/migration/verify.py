@@ -20,7 +20,6 @@ from polystore.driver.side import read_all
 from polystore.effects import SECOND, Both, Now, WallClock
 from polystore.errors import InvalidRequest, MigrationError
 from polystore.migration import foreign, resuming
-from polystore.migration.backfill import patiently
 from polystore.migration.canary import way_back
 from polystore.migration.compare import FOREIGN, UNREADABLE
 from polystore.migration.fleet import Fleet
@@ -30,6 +29,7 @@ from polystore.migration.recording import Recorded
 from polystore.migration.repair import Discrepancy, certain, repaired, tell
 from polystore.migration.request import NOBODY, Request
 from polystore.migration.resuming import Kept, keep
+from polystore.migration.scanning import patiently
 from polystore.migration.session import Session
 from polystore.migration.stages import SOURCE, TARGET, Setting, Stage
 from polystore.migration.walk import PAGE, Part, Sample, State, Verified, Walk

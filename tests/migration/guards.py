@@ -16,7 +16,7 @@ from polystore.errors import PolystoreError
 from polystore.identity import WriteIds
 from polystore.migration import (
     acknowledging,
-    backfill,
+    bringing,
     coordinator,
     epochs,
     fleet,
@@ -326,13 +326,13 @@ GUARDS = {
         ]
     ),
     "copy if older": Guard(
-        removed=lambda: [(backfill, "mirror_write", _mirror_write_if(ANYTHING))], plan=COPY
+        removed=lambda: [(bringing, "mirror_write", _mirror_write_if(ANYTHING))], plan=COPY
     ),
     "copy not only if absent": Guard(
         seed=9,
         removed=lambda: [
-            (backfill, "mirror_write", _mirror_write_if(NOTHING)),
-            (backfill, "check_refusal", nothing),
+            (bringing, "mirror_write", _mirror_write_if(NOTHING)),
+            (bringing, "check_refusal", nothing),
         ],
         plan=COPY,
     ),

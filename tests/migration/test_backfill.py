@@ -218,7 +218,7 @@ def test_the_copy_stops_where_it_is_told_to() -> None:
         assert scene.operator.copy()["items"].done
 
 
-@pytest.mark.rule("BF-8", "BF-5")
+@pytest.mark.rule("BF-11", "BF-5")
 def test_an_expired_cursor_begins_the_segment_again_and_each_record_is_counted_once() -> None:
     with Scene(Stage.DUAL_WRITE) as scene:
         full(scene, 60)

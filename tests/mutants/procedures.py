@@ -10,12 +10,13 @@ import attrs
 from polystore.driver import Refused, Stored, Write
 from polystore.driver.side import Side
 from polystore.migration import (
-    backfill,
+    bringing,
     mirror,
     mirroring,
     reading,
     recovery,
     repair,
+    scanning,
     spill,
     verify,
     writing,
@@ -43,7 +44,7 @@ def guard(name: str) -> Callable[[], Sequence[Removal]]:
     return GUARDS[name].removed
 
 
-MIRRORS = (backfill, mirror, mirroring, recovery, spill)
+MIRRORS = (bringing, mirror, mirroring, recovery, spill)
 """Who brings records to the mirror."""
 
 _mirror_write = mirror.mirror_write
@@ -101,7 +102,7 @@ async def _first_of_a_transaction(self: Any, at: Any, home: Side, writes: Sequen
     return await _brought(self, at, home, writes[:1])
 
 
-_scanned = backfill.Copier._scanned
+_scanned = scanning.Scanning.page
 
 
 async def _last_record_lost(self: Any, *arguments: Any) -> Any:
@@ -119,30 +120,31 @@ async def _first_page_only(self: Any, *arguments: Any) -> Any:
     return page
 
 
-_copied = backfill.Copier._copied
+_bring = bringing.Bringing.bring
 
 
 async def _confirmed_before_it_is_there(
-    self: Any, setting: Setting, collection: Any, target: Side, records: Any
+    self: Any, setting: Setting, collection: Any, records: Any
 ) -> Any:
     """A copy counts a page whose write had no answer as written."""
     try:
-        outcomes = await target.write_many(
+        outcomes = await self._target.write_many(
             [_mirror_write(collection, stored, setting, copying=True) for stored in records]
         )
     except Exception:  # noqa: BLE001  # the mistake
-        return len(records), 0, []
+        return bringing.Brought(written=len(records))
     newer = sum(isinstance(outcome, Refused) for outcome in outcomes)
-    return len(records) - newer, newer, []
+    return bringing.Brought(written=len(records) - newer, newer=newer)
 
 
 async def _without_tombstones(
-    self: Any, setting: Setting, collection: Any, target: Side, records: Sequence[Stored]
+    self: Any, setting: Setting, collection: Any, records: Sequence[Stored]
 ) -> Any:
     """A copy leaves out what was deleted, and counts it."""
     shown = [stored for stored in records if stored.fields is not None]
-    written, newer, poison = await _copied(self, setting, collection, target, shown)
-    return written, newer + len(records) - len(shown), poison
+    brought = await _bring(self, setting, collection, shown)
+    brought.newer += len(records) - len(shown)
+    return brought
 
 
 async def _not_checked(*_: Any) -> None:
@@ -195,16 +197,16 @@ def _last_bucket_stays(self: Setting, bucket: int) -> str:
 PROCEDURES: Mapping[str, Broken] = {
     "BlindBackfill": Broken("BF-2", guard("copy if older")),
     "BackfillLosesTheEndOfAPage": Broken(
-        "BF-5", lambda: [(backfill.Copier, "_scanned", _last_record_lost)]
+        "BF-5", lambda: [(scanning.Scanning, "page", _last_record_lost)]
     ),
     "BackfillEndsWithItsFirstPage": Broken(
-        "BF-3", lambda: [(backfill.Copier, "_scanned", _first_page_only)]
+        "BF-3", lambda: [(scanning.Scanning, "page", _first_page_only)]
     ),
     "PageConfirmedBeforeItIsThere": Broken(
-        "BF-3", lambda: [(backfill.Copier, "_copied", _confirmed_before_it_is_there)]
+        "BF-3", lambda: [(bringing.Bringing, "bring", _confirmed_before_it_is_there)]
     ),
     "BackfillWithoutTombstones": Broken(
-        "BF-2", lambda: [(backfill.Copier, "_copied", _without_tombstones)]
+        "BF-2", lambda: [(bringing.Bringing, "bring", _without_tombstones)]
     ),
     "TombstoneDroppedEarly": Broken("MIR-4", guard("tombstones")),
     "MirrorBlind": Broken("MIR-3", guard("mirror if older")),

@@ -47,7 +47,7 @@ from polystore_datastore.messages import CommitRequest
 from polystore_datastore.placement import Place, place_of
 from polystore_datastore.queries import partition_page
 from polystore_datastore.refs import Partition
-from polystore_datastore.scans import scan_page
+from polystore_datastore.scans import halve, scan_page
 from polystore_datastore.settings import Settings, settings_of
 from polystore_datastore.writes import add_check, add_write, make_atomic, make_single, tokens
 
@@ -185,6 +185,9 @@ class DatastoreDriver(Driver):
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int
     ) -> ScanPage:
         return scan_page(self._connection, self._place(collection), segment, cursor, limit)
+
+    def halve(self, collection: Collection, segment: Segment) -> bool:
+        return halve(self._connection, self._place(collection), segment)
 
     def translate(self, error: Exception) -> PolystoreError:
         return error_of(error)

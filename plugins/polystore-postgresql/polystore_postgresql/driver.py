@@ -137,13 +137,16 @@ class PostgresqlDriver(Driver):
         after = None if cursor is None else _key(collection, cursor)
 
         def look(connection: Connection, table: Table) -> ScanPage:
-            text, values = table.scan(after, segment.index, segment.count, limit)
+            text, values = table.scan(after, *segment.modulo(), limit)
             rows = connection.execute(text.encode(), values).fetchall()
             records, unreadable = readable(rows, table.stored, table.key, self.translate)
             following = encode_key(table.key(rows[-1])) if len(rows) == limit else None
             return ScanPage(records, following, unreadable)
 
         return self._with(collection, look)
+
+    def halve(self, collection: Collection, segment: Segment) -> bool:
+        return True
 
     # -- writing ------------------------------------------------------------------------------
 

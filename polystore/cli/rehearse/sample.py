@@ -7,9 +7,9 @@ from functools import partial
 
 from polystore.driver import Segment
 from polystore.errors import IllegalEdge
-from polystore.migration.backfill import patiently
 from polystore.migration.group import OpenGroup
 from polystore.migration.preflight.scan import Rate
+from polystore.migration.scanning import patiently
 from polystore.migration.stages import SOURCE, Setting, Stage
 from polystore.values import Fields, Key
 

@@ -157,6 +157,9 @@ class MemoryDriver(Driver):
         records = [row.stored(key) for key, row in rows]
         return ScanPage(records, entries[-1][0] if len(entries) == limit else None)
 
+    def halve(self, collection: Collection, segment: Segment) -> bool:
+        return True
+
     def translate(self, error: Exception) -> PolystoreError:
         if isinstance(error, PolystoreError):
             return error

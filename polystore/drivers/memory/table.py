@@ -102,10 +102,9 @@ class Table:
         """The next keys of a segment, with their encoded form, in the order of the key."""
         start = 0 if cursor is None else bisect_left(self._order, (cursor + AFTER,))
         rest = islice(self._order, start, None)
-        if segment.count > 1:
-            return list(
-                islice((e for e in rest if _part(e, segment.count) == segment.index), limit)
-            )
+        index, count = segment.modulo()
+        if count > 1:
+            return list(islice((e for e in rest if _part(e, count) == index), limit))
         return list(islice(rest, limit))
 
     def _entries(self, key: Key, fields: Fields | None) -> list[str | None]:

@@ -163,7 +163,7 @@ class SqliteDriver(Driver):
         after = None if cursor is None else _key(cursor)
 
         def look(connection: sqlite3.Connection, table: _Table) -> ScanPage:
-            text, values = table.statements.scan(after, segment.index, segment.count, limit)
+            text, values = table.statements.scan(after, *segment.modulo(), limit)
             rows = connection.execute(text, values).fetchall()
             last = following(rows, limit)
             of = table.rows
@@ -172,6 +172,9 @@ class SqliteDriver(Driver):
             return ScanPage(records, cursor, unreadable)
 
         return self._with(collection, look)
+
+    def halve(self, collection: Collection, segment: Segment) -> bool:
+        return True
 
     # -- writing ------------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ import attrs
 from polystore.driver import Segment
 from polystore.effects import Both, Now, Sleep
 from polystore.errors import IllegalEdge, InvalidRequest
-from polystore.migration.backfill import patiently
 from polystore.migration.group import OpenGroup
 from polystore.migration.preflight.checkpoints import (
     Begun,
@@ -31,6 +30,7 @@ from polystore.migration.preflight.checkpoints import (
     run_of,
 )
 from polystore.migration.preflight.looking import Look, Tally
+from polystore.migration.scanning import patiently
 from polystore.migration.stages import SOURCE, STAMP_RUN, Setting, Stage
 from polystore.schema import Collection
 from polystore.values import Fields

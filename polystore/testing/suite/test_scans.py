@@ -146,3 +146,38 @@ def test_collections_are_scanned_apart(driver: Driver, make: Make) -> None:
     fill(driver, [put(one, ("a",)), put(other, ("b",)), put(other, ("a",))])
     assert [r.key for r in scanned(driver, one)] == [("a",)]
     assert sorted(r.key for r in scanned(driver, other)) == [("a",), ("b",)]
+
+
+@pytest.mark.rule("DRV-16", "DRV-6")
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_halves_of_a_segment_are_apart_and_together_it(
+    driver: Driver, another: Driver, filled: Collection, count: int
+) -> None:
+    """Each half is scanned by another process than the one that halved it."""
+
+    def leaves(segment: Segment, depth: int) -> list[Segment]:
+        if depth == 0 or not driver.halve(filled, segment):
+            return [segment]
+        return [leaf for half in segment.halves() for leaf in leaves(half, depth - 1)]
+
+    for i in range(count):
+        whole = Segment(i, count)
+        parts = leaves(whole, 3)
+        keys = [r.key for part in parts for r in scanned(another, filled, part, limit=9)]
+        assert len(keys) == len(set(keys))
+        assert set(keys) == {r.key for r in scanned(driver, filled, whole)}
+
+
+@pytest.mark.rule("DRV-16")
+def test_halving_comes_down_to_one_record(driver: Driver, filled: Collection) -> None:
+    key, segment = key_at(filled, 61), Segment(1, 2)
+    if key not in {r.key for r in scanned(driver, filled, segment)}:
+        segment = Segment(0, 2)
+    able = driver.halve(filled, segment)
+    while able and len(segment.path) < 32 and driver.halve(filled, segment):
+        first, second = segment.halves()
+        inside = key in {r.key for r in scanned(driver, filled, first)}
+        segment = first if inside else second
+    found = [r.key for r in scanned(driver, filled, segment)]
+    assert key in found
+    assert not able or found == [key]
