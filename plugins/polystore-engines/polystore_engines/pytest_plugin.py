@@ -27,3 +27,9 @@ def dynamodb_engine() -> Engine:
 def postgresql_engine() -> Engine:
     """A PostgreSQL server on 127.0.0.1."""
     return shared("postgresql")
+
+
+@pytest.fixture(scope="session")
+def redis_engine() -> Engine:
+    """A Redis server on 127.0.0.1."""
+    return shared("redis")

@@ -10,7 +10,7 @@ from functools import cache
 
 import attrs
 
-from polystore_engines import datastore, dynamodb, postgresql
+from polystore_engines import datastore, dynamodb, postgresql, redis
 from polystore_engines.engine import Engine
 from polystore_engines.errors import Missing
 
@@ -27,6 +27,7 @@ _KINDS = {
     datastore.NAME: _Kind(datastore.missing, datastore.start),
     dynamodb.NAME: _Kind(dynamodb.missing, dynamodb.start),
     postgresql.NAME: _Kind(postgresql.missing, postgresql.start),
+    redis.NAME: _Kind(redis.missing, redis.start),
 }
 
 NAMES = tuple(_KINDS)
@@ -52,8 +53,8 @@ def start(name: str, *, timeout: float = START_SECONDS) -> Engine:
     """Starts one engine, empty, on a free port; it ends with this process at the latest.
 
     Args:
-        name: `datastore`, `dynamodb` or `postgresql`. DynamoDB Local listens on all interfaces: see
-            `polystore_engines.dynamodb`.
+        name: `datastore`, `dynamodb`, `postgresql` or `redis`. DynamoDB Local listens on all
+            interfaces: see `polystore_engines.dynamodb`.
         timeout: seconds until it must have answered. Installing DynamoDB Local, on the
             first start of a machine, does not count.
 

@@ -1,4 +1,4 @@
-"""Both engines: they start, answer their official client, are emptied, and stop."""
+"""Each engine starts, answers its client, is emptied, and stops."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 from unittest import mock
 
@@ -17,7 +18,7 @@ from psycopg import sql
 
 import polystore_engines
 from polystore_engines import datastore as datastore_stub_starter
-from polystore_engines import dynamodb, ports, registry, toolchain
+from polystore_engines import dynamodb, ports, postgresql, redis, registry, toolchain
 from polystore_engines.dynamodb_api import DynamoDBApi
 from polystore_engines.process import ServerProcess
 
@@ -95,12 +96,30 @@ class PostgreSQLUser:
         """Each call had a connection of its own."""
 
 
-User: TypeAlias = DatastoreUser | DynamoDBUser | PostgreSQLUser
+class RedisUser:
+    """Writes and counts over a socket: a key for each name."""
+
+    def __init__(self, engine: polystore_engines.Engine) -> None:
+        self._port = engine.port
+
+    def write(self, name: str) -> None:
+        assert "OK" in redis._told(self._port, f"SET {name} 1")
+
+    def names(self) -> list[str]:
+        lines = redis._told(self._port, "KEYS *").split("\r\n")
+        return [line for line in lines if line and line[0] not in "*$+"]
+
+    def close(self) -> None:
+        """Each call had a connection of its own."""
+
+
+User: TypeAlias = DatastoreUser | DynamoDBUser | PostgreSQLUser | RedisUser
 
 USERS: dict[str, Callable[[polystore_engines.Engine], User]] = {
     "datastore": DatastoreUser,
     "dynamodb": DynamoDBUser,
     "postgresql": PostgreSQLUser,
+    "redis": RedisUser,
 }
 
 
@@ -133,11 +152,13 @@ def test_says_what_it_is(engine: polystore_engines.Engine) -> None:
         "datastore": "Google Cloud Datastore stub (appengine-python-standard 3.1.0)",
         "dynamodb": "DynamoDB Local 3.3.1",
         "postgresql": "PostgreSQL 18.4",
+        "redis": "Redis 6.2.14",
     }
     urls = {
         "datastore": f"datastore://polystore-test?emulator=127.0.0.1:{engine.port}",
         "dynamodb": f"dynamodb://us-east-1?endpoint=http://127.0.0.1:{engine.port}",
         "postgresql": f"postgresql://127.0.0.1:{engine.port}/polystore?user=polystore",
+        "redis": f"redis://127.0.0.1:{engine.port}/0",
     }
     assert engine.product == products[engine.name]
     assert engine.url == urls[engine.name]
@@ -160,7 +181,7 @@ def test_who_listens_beyond_loopback_says_so(engine: polystore_engines.Engine) -
             columns = line.split()
             if columns[3] == ports.TCP_LISTEN and f"socket:[{columns[9]}]" in open_files:
                 addresses.add(columns[1].partition(":")[0])
-    if engine.name in {"datastore", "postgresql"}:
+    if engine.name != "dynamodb":
         assert addresses <= LOOPBACK
         assert engine.notices == ()
     else:
@@ -241,15 +262,16 @@ def test_missing_packages_of_the_stub_are_named(monkeypatch: pytest.MonkeyPatch)
         polystore_engines.start("datastore")
 
 
+@pytest.mark.parametrize("starter", [dynamodb, postgresql, redis], ids=lambda one: one.NAME)
 def test_a_port_taken_meanwhile_is_replaced(
-    engine: polystore_engines.Engine, monkeypatch: pytest.MonkeyPatch
+    starter: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if engine.name != "dynamodb":
-        return  # the stub binds port 0 itself: nobody can take its port
-    offered = iter([engine.port, ports.free_port()])
-    monkeypatch.setattr(dynamodb, "free_port", lambda: next(offered))
-    with polystore_engines.start("dynamodb") as second:
-        assert second.port != engine.port
+    """The stub of Datastore binds port 0 itself: nobody can take its port."""
+    with polystore_engines.start(starter.NAME) as first:
+        offered = iter([first.port, ports.free_port()])
+        monkeypatch.setattr(starter, "free_port", lambda: next(offered))
+        with polystore_engines.start(starter.NAME) as second:
+            assert second.port != first.port
 
 
 def test_a_process_that_ends_too_early_is_reported_with_its_log() -> None:

@@ -11,7 +11,16 @@ import psycopg
 import pytest
 from hypothesis import given
 
-from polystore.driver import ANYTHING, NOTHING, Check, Committed, Driver, Write, Written
+from polystore.driver import (
+    ANYTHING,
+    NOTHING,
+    Check,
+    Committed,
+    Consistency,
+    Driver,
+    Write,
+    Written,
+)
 from polystore.errors import (
     ConfigError,
     Contention,
@@ -140,7 +149,7 @@ def test_a_check_of_what_is_not_there_holds_until_the_commit(opened: Opened, mad
             thread.start()
         for thread in threads:
             thread.join(20)
-        reply = opened().read(things, [(name,) for name in names], None)  # type: ignore[arg-type]
+        reply = opened().read(things, [(name,) for name in names], Consistency.STRONG)
         assert sum(record is not None for record in reply.records) <= 1
     assert any(isinstance(one, Committed) for one in done)
 
@@ -153,7 +162,7 @@ def test_a_token_tells_of_writers_past_the_library(opened: Opened, made: Made) -
     assert isinstance(written, Written)
     with driver.native() as connection:
         connection.execute(f'UPDATE "{things.name}" SET _ps_doc = \'{{"v": 2}}\'')
-    (stored,) = driver.read(things, [("k",)], None).records  # type: ignore[arg-type]
+    (stored,) = driver.read(things, [("k",)], Consistency.STRONG).records
     assert stored is not None
     assert stored.write_id == "w1"
     assert stored.token != written.token
@@ -169,5 +178,5 @@ def test_a_child_leaves_its_parents_connections_alone(opened: Opened, made: Made
         driver.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    reply = driver.read(things, [("k",), ("c",)], None)  # type: ignore[arg-type]
+    reply = driver.read(things, [("k",), ("c",)], Consistency.STRONG)
     assert None not in reply.records

@@ -1,0 +1,1 @@
+"""Redis as a driver of polystore. Importing it imports no client library."""

@@ -1,0 +1,50 @@
+"""The driver's harness: a real server, read and written by redis-py. Needs polystore-engines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from polystore.driver import Driver
+from polystore.driver.keycodec import encode_key
+from polystore.plugin.registry import default_registry
+from polystore.schema import Collection
+from polystore.testing.harness import Engine, Harness
+from polystore.values import Key
+
+
+class RedisHarness(Harness):
+    """One server a process, which ends with it."""
+
+    def available(self) -> str | None:
+        try:
+            from polystore_engines import EngineError, shared
+        except ImportError:
+            return "it needs a Redis: pip install 'polystore-engines[redis]'"
+        try:
+            self._server = shared("redis")
+        except EngineError as error:
+            return str(error)
+        self._client = self.open().native()
+        return None
+
+    def open(self) -> Driver:
+        options = f"?{self.options}" if self.options else ""
+        return default_registry().open(self._server.url + options)
+
+    def peek(self, collection: Collection, key: Key) -> Any:
+        text = self._client.hget(f"ps:{collection.name}:r", encode_key(key))
+        if text is None:
+            return None
+        return json.loads(text if text.startswith(b"{") else text.split(b"\n", 2)[2])
+
+    def poke(self, collection: Collection, key: Key, fields: Mapping[str, str | int]) -> None:
+        text = encode_key(key)
+        rest = {name: v for name, v in fields.items() if name not in collection.key_names}
+        self._client.hset(f"ps:{collection.name}:r", text, json.dumps(rest))
+        self._client.zadd(f"ps:{collection.name}:k", {text: 0})
+
+    @property
+    def engine(self) -> Engine:
+        return Engine(self._server.product, real=True)
