@@ -10,6 +10,8 @@ import click
 from polystore.cli.options import group_options, parallel_option, who_and_maybe_why
 from polystore.cli.output import Output, reported
 from polystore.cli.place import joined, opened
+from polystore.config.declared import HALT
+from polystore.migration.compare import FOREIGN
 from polystore.migration.fleet import Fleet
 from polystore.migration.request import Request
 from polystore.migration.verify import Verifier
@@ -69,6 +71,12 @@ def verify(
         )
         found: dict[str, Verified] = SyncRunner().run(verifier.run())
     output.result({"verified": verified_data(found)}, *map(verified_line, found.values()))
+    foreign = sum(v.kinds()[FOREIGN] for v in found.values())
+    if foreign and ready.group.config.foreign == HALT:
+        output.no(
+            f"{foreign} records were written past polystore, and are left as they are: find who "
+            "writes and stop it, write them again through the library, and verify again"
+        )
     if any(v.open for v in found.values()):
         output.no("the sides differ: run it again, with --repair")
     shut = [f"{v.collection}: {v.way_back}" for v in found.values() if v.way_back]
@@ -87,6 +95,8 @@ def verified_data(found: dict[str, Verified]) -> dict[str, Any]:
             "way_back": v.way_back,
             "open": v.open,
             "kinds": v.kinds(),
+            "paths": v.paths(),
+            "rules": list(v.rules),
             "keys": [list(map(str, d.key)) for d in v.discrepancies[:10]],
         }
         for name, v in found.items()
@@ -95,7 +105,12 @@ def verified_data(found: dict[str, Verified]) -> dict[str, Any]:
 
 def verified_line(v: Verified) -> str:
     """A verification of one collection for people."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in v.kinds().items() if count)
+    paths = ", ".join(f"{path} ({count})" for path, count in v.paths().items())
     return (
         f"{v.collection}: {v.walked['source']} on the source, {v.walked['target']} on the target, "
         f"{v.suspects} looked at twice, {v.repaired} repaired, {v.open} open"
+        + (f"\n  differences: {kinds}" if kinds else "")
+        + (f"\n  at the fields: {paths}" if paths else "")
+        + (f"\n  compared with: {'; '.join(v.rules)}" if v.rules else "")
     )

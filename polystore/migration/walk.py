@@ -59,6 +59,7 @@ class Verified:
     """What a verification found for one collection.
 
     Attributes:
+        rules: what the comparison left out, and brought to a form.
         walked: records seen on each side, tombstones included, by side.
         equal: records of the source whose partner agreed at first sight.
         suspects: keys looked at again behind a barrier.
@@ -68,6 +69,7 @@ class Verified:
     """
 
     collection: str
+    rules: tuple[str, ...] = ()
     walked: dict[str, int] = attrs.field(factory=lambda: {SOURCE: 0, TARGET: 0})
     equal: int = 0
     suspects: int = 0
@@ -89,6 +91,10 @@ class Verified:
         """How many discrepancies there are of each kind."""
         found = Counter(d.kind for d in self.discrepancies)
         return {**dict.fromkeys(KINDS, 0), **found}
+
+    def paths(self) -> dict[str, int]:
+        """How many discrepancies there are at each field, most first; never what it holds."""
+        return dict(Counter(path for d in self.discrepancies for path in d.paths).most_common())
 
 
 @attrs.define
@@ -115,7 +121,7 @@ class Walk:
         self.setting = setting
         self.collection = collection
         self.parts = parts
-        self.found = Verified(collection=collection.name)
+        self.found = Verified(collection=collection.name, rules=collection.compare.rules)
         self.kept: dict[str, dict[Key, State]] = {SOURCE: {}, TARGET: {}}
         self.unread: dict[str, dict[Key, None]] = {SOURCE: {}, TARGET: {}}
         self.suspects: dict[Key, None] = {}
