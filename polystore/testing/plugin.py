@@ -23,6 +23,9 @@ PROFILE = "polystore_profile"
 PROFILES = ("smoke", "default", "remote", "nightly")
 RULE = "polystore_rule"
 REPORT = "polystore_report"
+WEAKER = "polystore-weaker-claim"
+"""A property of a test: what the database does beyond what its driver claims."""
+
 STORED = "about_what_is_stored"
 """Marks tests of what no option of a URL has a part in."""
 NOT_APPLICABLE = pytest.StashKey[dict[str, str]]()
@@ -144,8 +147,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Which tests did not apply, and why."""
+    """Which claims are weaker than the truth; which tests did not apply, and why."""
     told = terminalreporter.config.stash.get(NOT_APPLICABLE, {})
+    passed = terminalreporter.stats.get("passed", ())
+    weaker = {
+        f"{report.nodeid.rpartition('[')[2].partition('-')[0].rstrip(']')}: {says}"
+        for report in passed
+        for name, says in report.user_properties
+        if name == WEAKER
+    }
+    if weaker:
+        terminalreporter.section("claims that are weaker than the truth")
+        for line in sorted(weaker):
+            terminalreporter.line(line)
     if told:
         terminalreporter.section("does not apply")
         for reason in sorted(set(told.values())):

@@ -14,6 +14,7 @@ import pytest
 from polystore.capabilities.wire import to_json
 from polystore.testing.claims import Bench
 from polystore.testing.pairs import Pair
+from polystore.testing.plugin import WEAKER
 
 FOUND = ("passed", "failed", "skipped")
 
@@ -27,6 +28,7 @@ class Case:
     outcome: str = "passed"
     says: str = ""
     seconds: float = 0.0
+    weaker: str | None = None
 
 
 @attrs.define
@@ -50,6 +52,7 @@ class Report:
         driver, rules = told["polystore"]
         case = self.cases.setdefault(report.nodeid, Case(driver, tuple(rules)))
         case.seconds += report.duration
+        case.weaker = told.get(WEAKER, case.weaker)
         if report.failed or (report.skipped and case.outcome == "passed"):
             case.outcome = report.outcome
             case.says = _first_line(report)
@@ -91,6 +94,7 @@ class Report:
                 for rule in rules
             },
             "failures": {n: c.says for n, c in cases.items() if c.outcome == "failed"},
+            "weaker_claims": sorted({c.weaker for c in cases.values() if c.weaker}),
             "does_not_apply": {
                 n: why for n, why in left_out.items() if f"[{named}-" in n or f"[{named}]" in n
             },
@@ -123,6 +127,9 @@ def page(found: Mapping[str, Any]) -> str:
     if found["failures"]:
         lines += ["## What fails", ""]
         lines += [f"- `{nodeid}`: {says}" for nodeid, says in found["failures"].items()] + [""]
+    if found["weaker_claims"]:
+        lines += ["## Claims that are weaker than the truth", ""]
+        lines += [f"- {says}" for says in found["weaker_claims"]] + [""]
     lines += ["## Rules", "", "| rule | passed | failed |", "|---|---|---|"]
     lines += [f"| {rule} | {n['passed']} | {n['failed']} |" for rule, n in found["rules"].items()]
     if left_out:

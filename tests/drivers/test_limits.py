@@ -18,10 +18,24 @@ from polystore.errors import InvalidKey, InvalidRequest, LimitExceeded, OutcomeU
 from polystore.route.bound import Bound
 from polystore.runner import SyncRunner
 from polystore.schema import Collection
+from polystore.testing.suite import sized as general
 from polystore.testing.suite.calls import error_of, found, put
+from polystore.testing.suite.sized import BY_TWO, Sized, limit_of
 from polystore.values import Key, same
 from tests.drivers.conftest import Make
-from tests.drivers.sized import SIZED, Sized, limit_of
+
+_PATH = "/".join(f"Limit{i}/{{k{i}}}" for i in range(6))
+SIZED: Mapping[str, Sized] = {
+    **general.SIZED,
+    "whole key": attrs.evolve(
+        general.SIZED["whole key"], declaration={"placements": {"datastore": {"path": _PATH}}}
+    ),
+    "entry of an encoded index": attrs.evolve(
+        general.SIZED["indexed"],
+        declaration={**BY_TWO, "placements": {"datastore": {"policy": {"by_two": "encode"}}}},
+    ),
+}
+"""The suite's, in the places where a driver has such a limit."""
 
 LIMITED: Mapping[str, frozenset[str]] = {
     "dynamodb": frozenset(

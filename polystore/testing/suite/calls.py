@@ -185,3 +185,12 @@ def error_of(driver: Driver, call: Callable[[], object]) -> PolystoreError:
     assert isinstance(error, PolystoreError)
     assert not isinstance(error, DriverError), caught.value
     return error
+
+
+def refusal_of(driver: Driver, call: Callable[[], object]) -> PolystoreError | None:
+    """The error of the tree for what a call raises; ``None`` where the database takes it."""
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001  # whatever the database raises
+        return driver.translate(error)
+    return None

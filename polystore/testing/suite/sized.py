@@ -78,8 +78,7 @@ def _int_sort(things: Collection, n: int) -> Write:
     return put(things, ("x" * n or "x", 7))
 
 
-_PATH = "/".join(f"Limit{i}/{{k{i}}}" for i in range(6))
-_BY_TWO: Mapping[str, Any] = {"indexes": {"by_two": ["state", "rank"]}}
+BY_TWO: Mapping[str, Any] = {"indexes": {"by_two": ["state", "rank"]}}
 
 SIZED: Mapping[str, Sized] = {
     "record": Sized(
@@ -126,40 +125,28 @@ SIZED: Mapping[str, Sized] = {
         "keys.part", "part", _int_sort, 7000, ("p", "s:int")
     ),
     "whole key": Sized(
-        "keys.whole",
-        "whole",
-        _six_parts,
-        7000,
-        tuple(f"k{i}" for i in range(6)),
-        {"placements": {"datastore": {"path": _PATH}}},
+        "keys.whole", "whole", _six_parts, 7000, tuple(f"k{i}" for i in range(6))
     ),
     "indexed": Sized(
         "indexes.value",
         "indexed",
         lambda c, n: put(c, ("k",), state="s", rank="x" * n),
         7000,
-        declaration=_BY_TWO,
-    ),
-    "entry of an encoded index": Sized(
-        "indexes.value",
-        "indexed",
-        lambda c, n: put(c, ("k",), state="s", rank="x" * n),
-        7000,
-        declaration={**_BY_TWO, "placements": {"datastore": {"policy": {"by_two": "encode"}}}},
+        declaration=BY_TWO,
     ),
     "first of an index": Sized(
         "indexes.first",
         "first",
         lambda c, n: put(c, ("k",), state="x" * n, rank="r"),
         7000,
-        declaration=_BY_TWO,
+        declaration=BY_TWO,
     ),
     "rest of an index": Sized(
         "indexes.rest",
         "rest",
         lambda c, n: put(c, ("k",), state="s", rank="x" * n),
         7000,
-        declaration=_BY_TWO,
+        declaration=BY_TWO,
     ),
 }  # fmt: skip
 """By a name."""
