@@ -12,6 +12,8 @@ from zlib import crc32
 
 import pytest
 
+from polystore.testing import WEAKER
+
 if TYPE_CHECKING:
     from polystore.testing.claims import Bench
     from polystore.testing.pairs import Pair
@@ -23,9 +25,6 @@ PROFILE = "polystore_profile"
 PROFILES = ("smoke", "default", "remote", "nightly")
 RULE = "polystore_rule"
 REPORT = "polystore_report"
-WEAKER = "polystore-weaker-claim"
-"""A property of a test: what the database does beyond what its driver claims."""
-
 STORED = "about_what_is_stored"
 """Marks tests of what no option of a URL has a part in."""
 NOT_APPLICABLE = pytest.StashKey[dict[str, str]]()

@@ -12,9 +12,9 @@ import attrs
 import pytest
 
 from polystore.capabilities.wire import to_json
+from polystore.testing import WEAKER
 from polystore.testing.claims import Bench
 from polystore.testing.pairs import Pair
-from polystore.testing.plugin import WEAKER
 
 FOUND = ("passed", "failed", "skipped")
 

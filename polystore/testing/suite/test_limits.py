@@ -12,7 +12,7 @@ from polystore.driver.side import Side, declared
 from polystore.errors import LimitExceeded
 from polystore.route.bound import Bound
 from polystore.schema import Collection
-from polystore.testing.plugin import WEAKER
+from polystore.testing import WEAKER
 from polystore.testing.suite.calls import Make, found, put, refusal_of, written
 from polystore.testing.suite.sized import SIZED, limit_of
 from polystore.values import Key, same
