@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,28 @@ from polystore.values import Fields
 from tests.cli.conftest import Polystore
 from tests.cli.test_gates import group_of
 from tests.cli.test_migrate import TO_DUAL_READ, forward
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from polystore.cli.place import joined, opened
+from polystore.migration import verify
+from polystore.migration.fleet import Fleet
+from polystore.runner import SyncRunner
+
+pages = []
+
+def progress(*page):
+    pages.append(page)
+    if len(pages) == 12:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+verify.PAGE = 5
+with opened(Path(sys.argv[1]), None) as ready, joined(ready) as session:
+    fleet = Fleet(ready.group)
+    SyncRunner().run(verify.Verifier(session, fleet, checkpoint=0.0, progress=progress).run())
+"""
+"""A verification of small pages and many checkpoints, that kills its own process on the way."""
 
 pytestmark = [pytest.mark.usefixtures("filled"), pytest.mark.timeout(120)]
 
@@ -60,3 +85,23 @@ def test_a_foreign_record_ends_a_verification_with_a_word_of_it(
     assert "no-foreign" in migrate("dial", "10", "--why", "a test").err
     config.write_text(config.read_text().replace("halt", "adopt"))
     forward(migrate, ("verify",), ("verify",), ("dial", "10", "--why", "a test"))
+
+
+@pytest.mark.rule("VER-9", "VER-3")
+def test_a_verification_whose_process_was_killed_is_gone_on_with(
+    migrate: Polystore, config: Path
+) -> None:
+    forward(migrate, *TO_DUAL_READ)
+    changed(config, "target", {"state": "theirs"}, bare=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(config)], capture_output=True, timeout=60, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    found = migrate("verify", "--json").data["verified"]["cities"]
+    assert found["walked"] == {"source": 60, "target": 60}
+    assert (found["repaired"], found["open"]) == (1, 0)
+    history = migrate("history", "--json").data["history"]
+    told = [entry["what"] for entry in history if entry["what"].startswith("verify")]
+    assert told[-2:] == ["verify", "verify, goes on"]
+    again = migrate("verify", "--json").data["verified"]["cities"]
+    assert (again["walked"], again["repaired"]) == (found["walked"], 0)
