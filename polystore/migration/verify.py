@@ -124,7 +124,7 @@ class Verifier:
         """What the history calls it."""
         part = "" if self._sample is None else f" {self._sample.share:g} %"
         part = " what was touched" if self._touched else part
-        again = ", goes on" if any(one.stored and one.walk.found.walked for one in begun) else ""
+        again = ", goes on" if any(any(one.walk.found.walked.values()) for one in begun) else ""
         return f"verify{part}{'' if self._repair else ', no repair'}{again}"
 
     async def _begun(self, setting: Setting, name: str) -> Kept:
