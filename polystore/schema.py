@@ -106,6 +106,16 @@ class Index:
         return tuple(f"{name}:{kind}" if kind else name for name, kind in pairs)
 
 
+ADOPT, HALT = "adopt", "halt"
+"""What becomes of foreign records: they are taken for the home's truth, or the run stops."""
+
+
+def check_foreign(where: str, policy: str) -> None:
+    """Raise ConfigError where this is no policy for foreign records."""
+    if policy not in (ADOPT, HALT):
+        raise ConfigError(f"{where}foreign is {ADOPT} or {HALT}, not {policy!r}")
+
+
 class Oversized(Enum):
     """What becomes of a record that is over a database's limit: refused, or stored compressed."""
 
@@ -152,9 +162,12 @@ class Collection:
         oversized: ``"reject"`` (default) or ``"compress"``: what becomes of a record that is over
             the limit of a database. Compressed ones are read back whatever the policy is then.
         compare: what a comparison of the two sides leaves out, or takes for alike.
+        foreign: what becomes of a record that somebody wrote past the library: ``adopt`` or
+            ``halt``; ``None``: as the group says.
 
     Raises:
-        ConfigError: a name is wrong or doubled, or ``partition`` is out of range.
+        ConfigError: a name is wrong or doubled, a policy is unknown, or ``partition`` is out of
+            range.
     """
 
     name: str
@@ -165,6 +178,7 @@ class Collection:
     overload: str = QUEUE
     oversized: Oversized = attrs.field(converter=_oversized, default=Oversized.REJECT, kw_only=True)
     compare: Compare = attrs.field(default=EXACT, kw_only=True)
+    foreign: str | None = attrs.field(default=None, kw_only=True)
     key_names: tuple[str, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -177,6 +191,8 @@ class Collection:
         if not 1 <= self.partition <= len(self.key):
             raise ConfigError(f"{where}: partition must be 1 … {len(self.key)}")
         check_overload(f"{where}: overload", self.overload)
+        if self.foreign is not None:
+            check_foreign(f"{where}: ", self.foreign)
         names = [*self.key_names, *(i.name for i in self.indexes)]
         doubled = {n for n in names if names.count(n) > 1}
         if doubled:

@@ -10,7 +10,6 @@ import click
 from polystore.cli.options import group_options, parallel_option, who_and_maybe_why
 from polystore.cli.output import Output, reported
 from polystore.cli.place import joined, opened
-from polystore.config.declared import HALT
 from polystore.migration.compare import FOREIGN
 from polystore.migration.fleet import Fleet
 from polystore.migration.request import Request
@@ -71,8 +70,9 @@ def verify(
         )
         found: dict[str, Verified] = SyncRunner().run(verifier.run())
     output.result({"verified": verified_data(found)}, *map(verified_line, found.values()))
-    foreign = sum(v.kinds()[FOREIGN] for v in found.values())
-    if foreign and ready.group.config.foreign == HALT:
+    halts = ready.group.halts
+    halting = [v for name, v in found.items() if halts(ready.group.collection(name))]
+    if foreign := sum(v.kinds()[FOREIGN] for v in halting):
         output.no(
             f"{foreign} records were written past polystore, and are left as they are: find who "
             "writes and stop it, write them again through the library, and verify again"

@@ -11,7 +11,7 @@ import attrs
 from polystore.capacity import Capacity
 from polystore.config.agreed import Agreed
 from polystore.errors import ConfigError
-from polystore.schema import Collection
+from polystore.schema import ADOPT, Collection, check_foreign
 
 
 def _scheme_only(url: str | None) -> str:
@@ -32,9 +32,6 @@ def _check_seconds(where: str, **seconds: float) -> None:
 def _frozen_capacity(capacity: Mapping[str, Capacity]) -> Mapping[str, Capacity]:
     return MappingProxyType(dict(capacity))
 
-
-ADOPT, HALT = "adopt", "halt"
-"""What becomes of foreign records: they are taken for the home's truth, or the run stops."""
 
 TIMES = ("lease", "poll", "fast_poll", "quarantine", "call_timeout")
 """The fields of a group that are seconds."""
@@ -61,7 +58,7 @@ class Group:
         backfill_rate: records a second that a copy brings to the target; ``None``: all it can.
         gates: what its operators have agreed on for the gates.
         foreign: what becomes of a record that somebody wrote past the library: ``adopt``, or
-            ``halt``, which stops the run where it is.
+            ``halt``, which stops the run where it is; a collection may say otherwise.
 
     Raises:
         ConfigError: a time is not positive, or they do not fit together.
@@ -105,8 +102,7 @@ class Group:
             raise ConfigError(f"{where}capacity is of source and target")
         if self.backfill_rate is not None and not 0 < self.backfill_rate < math.inf:
             raise ConfigError(f"{where}capacity.backfill must be above 0")
-        if self.foreign not in (ADOPT, HALT):
-            raise ConfigError(f"{where}foreign is {ADOPT} or {HALT}, not {self.foreign!r}")
+        check_foreign(where, self.foreign)
         if self.colocate is not None and self.colocate < 1:
             raise ConfigError(f"{where}colocate must be at least 1, a number of key fields")
 

@@ -145,7 +145,7 @@ def _collection(name: str, table: Table, drivers: Container[str] | None) -> Coll
     key, partition, indexes = table.texts("key"), table.count("partition"), table.table("indexes")
     declared = {index: indexes.texts(index) for index in indexes.names()}
     overload, oversized = table.text("overload"), table.text("oversized")
-    compare = _compare(table.table("compare"))
+    foreign, compare = table.text("foreign"), _compare(table.table("compare"))
     placements = _placements(table, drivers)
     try:
         return Collection(
@@ -154,6 +154,7 @@ def _collection(name: str, table: Table, drivers: Container[str] | None) -> Coll
             indexes=declared,
             placements=placements,
             compare=compare,
+            foreign=foreign,
             **_given(partition=partition, overload=overload, oversized=oversized),
         )
     except ConfigError as error:
@@ -176,7 +177,7 @@ def _placements(table: Table, drivers: Container[str] | None) -> dict[str, Mappi
     found: dict[str, Mapping[str, Any]] = {}
     for name in table.names():
         if drivers is None:
-            own = ("key", "partition", "indexes", "overload", "oversized", "compare")
+            own = ("key", "partition", "indexes", "overload", "oversized", "compare", "foreign")
             mistyped = get_close_matches(name, own, cutoff=0.7)
             known = table.has_table(name) and not mistyped
         else:

@@ -25,7 +25,7 @@ from polystore.observe.events import nobody
 from polystore.pacing.limiter import Limiter
 from polystore.pacing.pace import Pace
 from polystore.route.bound import Bound
-from polystore.schema import Collection
+from polystore.schema import HALT, Collection
 from polystore.values import Key
 
 
@@ -156,6 +156,10 @@ class OpenGroup:
     def overload(self, collection: Collection) -> str:
         """What becomes of an operation where a side is at its capacity."""
         return self.load.policy(collection.name, collection.overload)
+
+    def halts(self, collection: Collection) -> bool:
+        """Whether a foreign record of a collection stops the run; else it is adopted."""
+        return (collection.foreign or self.config.foreign) == HALT
 
     def heed(self, load: Load) -> None:
         """Rates and policies from now on."""

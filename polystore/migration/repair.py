@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from polystore.config.declared import HALT
 from polystore.driver import Committed, Stored, Write
 from polystore.driver.side import Side, read_all, read_one
 from polystore.effects import Now
@@ -177,7 +176,7 @@ async def repaired(session: Session, found: _Look, *, repair: bool = True) -> Di
     done = False
     try:
         setting = await group.ledger.setting()
-        if found.kind == FOREIGN and group.config.foreign == HALT:
+        if found.kind == FOREIGN and group.halts(collection):
             await note(group.ledger, setting, name)
             repair = False
         if not repair:

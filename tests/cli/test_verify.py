@@ -72,11 +72,14 @@ def test_kinds_paths_and_rules_are_told_and_no_value(migrate: Polystore, config:
 
 
 @pytest.mark.rule("VER-12", "VER-8", "VER-11", "GATE-14", "CLI-1")
-@pytest.mark.parametrize("side", ["source", "target"])
+@pytest.mark.parametrize(
+    ("side", "said_before"), [("source", "colocate"), ("target", "indexes.by_state")]
+)
 def test_a_foreign_record_ends_a_verification_with_a_word_of_it(
-    migrate: Polystore, config: Path, side: str
+    migrate: Polystore, config: Path, side: str, said_before: str
 ) -> None:
-    config.write_text(config.read_text().replace("colocate = 1", 'colocate = 1\nforeign = "halt"'))
+    halting = f'foreign = "halt"\n{said_before}'
+    config.write_text(config.read_text().replace(said_before, halting))
     forward(migrate, *TO_DUAL_READ)
     changed(config, side, {"state": "theirs"}, bare=True)
     found = migrate("verify", "--json")

@@ -6,13 +6,13 @@ import attrs
 import pytest
 
 from polystore.comparing import Compare
-from polystore.config.declared import HALT
 from polystore.driver import ANYTHING, Write
 from polystore.errors import ConfigError, GateClosed
 from polystore.migration.stages import SOURCE, TARGET, Stage
 from polystore.migration.status import status_of
 from polystore.observe import Event
 from polystore.observe.events import DISCREPANCY
+from polystore.schema import ADOPT, HALT, Collection
 from polystore.testing.simulator import ITEMS, TOTALS
 from polystore.testing.simulator.faults import lost
 from polystore.values import Fields
@@ -124,7 +124,26 @@ def test_it_is_adopted_where_nothing_else_is_said() -> None:
 
 
 @pytest.mark.rule("VER-8")
+@pytest.mark.parametrize(
+    ("of_group", "of_collection", "halts"),
+    [(ADOPT, HALT, True), (HALT, ADOPT, False), (HALT, None, True), (ADOPT, None, False)],
+)
+def test_a_collection_may_say_otherwise(
+    of_group: str, of_collection: str | None, halts: bool
+) -> None:
+    items = attrs.evolve(ITEMS, foreign=of_collection)
+    with Scene(Stage.DUAL_READ, collections=(items, TOTALS)) as scene:
+        group = scene.operator.member.group
+        group.config = attrs.evolve(group.config, foreign=of_group)
+        scene.put(scene.members[0], KEY)
+        scene.fleet.plant(SOURCE, Write(items, KEY, fields(7)))
+        assert scene.operator.verify()["items"].open == halts
+
+
+@pytest.mark.rule("VER-8")
 def test_a_word_that_is_neither_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'x': foreign is adopt or halt"):
+        Collection("x", ["id"], foreign="ignore")
     with Scene() as scene, pytest.raises(ConfigError, match="foreign is adopt or halt"):
         attrs.evolve(scene.members[0].group.config, foreign="ignore")
 
