@@ -2,3 +2,6 @@
 
 WEAKER = "polystore-weaker-claim"
 """A property of a test: what the database does beyond what its driver claims."""
+
+DEVIATES = "polystore-deviation"
+"""A property of a test: the rule that its driver says it breaks, and broke."""

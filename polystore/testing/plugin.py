@@ -6,6 +6,7 @@ Every pytest session of an environment loads it: it imports nothing that is larg
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -25,6 +26,7 @@ PROFILE = "polystore_profile"
 PROFILES = ("smoke", "default", "remote", "nightly")
 RULE = "polystore_rule"
 REPORT = "polystore_report"
+DEVIATIONS = "polystore_deviations"
 STORED = "about_what_is_stored"
 """Marks tests of what no option of a URL has a part in."""
 NOT_APPLICABLE = pytest.StashKey[dict[str, str]]()
@@ -119,6 +121,10 @@ def profile_of(config: pytest.Config) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what was not asked for, what a variant need not show, and what does not apply."""
+    if any(_driver_of(item) is not None for item in items):
+        from polystore.testing.deviations import Deviating  # harnesses are loaded from here on
+
+        config.pluginmanager.register(Deviating(), DEVIATIONS)
     for item in items:
         if (named := _driver_of(item)) is not None:
             item.user_properties.append(("polystore", (named, sorted(rules_of(item)))))
@@ -137,8 +143,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(reason)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure that its driver's author has told of is expected."""
+    report = yield
+    tested = _driver_of(item) if report.when == "call" and call.excinfo is not None else None
+    if report.failed and tested is not None and tested in drivers_of(item.config):
+        assert call.excinfo is not None
+        deviating = item.config.pluginmanager.get_plugin(DEVIATIONS)
+        assert deviating is not None
+        deviating.expect(item, report, call.excinfo.value)
+    return report
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the report that was asked for."""
+    """Write the report that was asked for; a deviation that is none any more fails the run."""
+    deviating = session.config.pluginmanager.get_plugin(DEVIATIONS)
+    whole = not hasattr(session.config, "workerinput")  # a worker of xdist has seen a part
+    if whole and deviating is not None and deviating.needless() and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     report, stash = session.config.pluginmanager.get_plugin(REPORT), session.config.stash
     if report is not None:
         left_out = stash.get(NOT_APPLICABLE, {})
@@ -155,6 +180,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, says in report.user_properties
         if name == WEAKER
     }
+    deviating = terminalreporter.config.pluginmanager.get_plugin(DEVIATIONS)
+    if deviating is not None and (needless := deviating.needless()):
+        terminalreporter.section("deviations that are none")
+        for line in needless:
+            terminalreporter.line(line)
     if weaker:
         terminalreporter.section("claims that are weaker than the truth")
         for line in sorted(weaker):
