@@ -86,7 +86,7 @@ def _one(path: Path, entry: dict[str, Any], today: date | None) -> Deviation:
     return made
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Deviating:
     """A plugin that expects what drivers say, and keeps account.
 

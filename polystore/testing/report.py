@@ -31,7 +31,7 @@ class Case:
     weaker: str | None = None
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Report:
     """A plugin that listens to a session.
 

@@ -34,7 +34,7 @@ class MutantHarness(MemoryHarness):
         return self._mutant(self._space)
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Hunt:
     """What became of each, by the name of its class: the tests that ran, and who caught it."""
 

@@ -39,7 +39,7 @@ class Unbroken(MemoryHarness):
 _seeded = Choices.seeded
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Hunt:
     """What became of each: the cases that ran, and who caught it."""
 
