@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -70,6 +70,7 @@ def _emptied(value: Value) -> Value:
 
 
 MOST_DECIMALS = 30
+_ROUNDING = Context(prec=2 * MOST_DECIMALS + 4, rounding=ROUND_HALF_EVEN)
 
 
 def _rounded(decimals: int) -> Change:
@@ -80,9 +81,10 @@ def _rounded(decimals: int) -> Change:
         if type(value) not in (int, float, Decimal):
             return value
         exact = Decimal(value)  # type: ignore[arg-type]
-        if not exact.is_finite() or exact.adjusted() > 30:
+        if not exact.is_finite() or exact.adjusted() > MOST_DECIMALS:
             return value
-        return exact.quantize(step, ROUND_HALF_EVEN).normalize() + 0
+        near = exact.quantize(step, context=_ROUNDING).normalize(_ROUNDING)
+        return _ROUNDING.add(near, 0)  # no −0
 
     return rounded
 

@@ -35,6 +35,11 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
         ("round:2", 1.004, Decimal(1)),
         ("round:0", 2.5, 2),
         ("round:2", -0.001, 0),
+        (
+            "round:2",
+            Decimal("12345678901234567890123456789.121"),
+            Decimal("12345678901234567890123456789.12"),
+        ),
     ],
 )
 def test_each_form_makes_alike_what_it_is_for(form: str, one: Any, other: Any) -> None:
