@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import psycopg
@@ -96,9 +96,12 @@ class Connections:
         return None
 
     def _given_back(self, connection: Connection) -> None:
-        idle = psycopg.pq.TransactionStatus.IDLE
+        status = psycopg.pq.TransactionStatus
+        if connection.info.transaction_status in (status.INERROR, status.INTRANS):
+            with suppress(psycopg.Error):
+                connection.execute(b"ROLLBACK")
         with self._lock:
-            if not self._closed and connection.info.transaction_status == idle:
+            if not self._closed and connection.info.transaction_status == status.IDLE:
                 self._free.append(connection)
                 return
         connection.close()

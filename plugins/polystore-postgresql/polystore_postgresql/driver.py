@@ -153,9 +153,6 @@ class PostgresqlDriver(Driver):
     def write(self, write: Write) -> Written | Refused:
         def put(connection: Connection, table: Table) -> Written | Refused:
             text, values = table.put(write)
-            if write.condition is ANYTHING:
-                row = connection.execute(text.encode(), values).fetchone()
-                return Written((row and row[0]) or None)
             looking, keys = table.get([write.key])
             with connection.pipeline():
                 connection.execute(BEGIN)
@@ -296,16 +293,11 @@ def _records(connection: Connection, table: Table, keys: Sequence[Key]) -> dict[
 
 
 def _serializable(connection: Connection, work: Callable[[], T]) -> T:
-    """Do something in one transaction; whatever is raised in it undoes it."""
+    """Do something in one transaction; what fails in it is rolled back with its connection."""
     connection.execute(BEGIN)
-    try:
-        done = work()
-        connection.execute(b"COMMIT")
-        return done
-    finally:
-        idle = connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
-        if not (idle or connection.closed):
-            connection.execute(b"ROLLBACK")
+    done = work()
+    connection.execute(b"COMMIT")
+    return done
 
 
 def _next(plan: QueryPlan, records: Sequence[Stored], limit: int) -> Position | None:
