@@ -12,7 +12,6 @@ a home. A write takes three calls more, and a key waits lease and quarantine for
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
 
@@ -93,7 +92,7 @@ class Movement:
         self._ids = ids
         self._lease = lease
         self._quarantine = quarantine
-        self._seen: OrderedDict[str, Sight] = OrderedDict()
+        self._seen: dict[str, Sight] = {}
 
     async def claim(self, write: Write) -> Row:
         """The row of a key, for this process alone.
@@ -153,10 +152,10 @@ class Movement:
         return None if stored is None else Row(ledger, stored, until)
 
     def _see(self, place: str, sight: Sight) -> None:
-        self._seen[place] = sight
-        self._seen.move_to_end(place)
-        while len(self._seen) > MOST_SEEN:
-            self._seen.popitem(last=False)
+        self._seen.pop(place, None)  # one step at a time: threads of a process share this
+        self._seen[place] = sight  # now the newest
+        for oldest in list(self._seen)[:-MOST_SEEN]:
+            self._seen.pop(oldest, None)
 
 
 def _place(write: Write) -> str:
