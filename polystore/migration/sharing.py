@@ -99,7 +99,8 @@ class Sharing:
         """Commit one's own part and those that go with it."""
         line = part.line
         try:
-            flight = self._departed(at, home, part, await self._slot(at, home))
+            holding = await self._own_slot(at, home, part)
+            flight = self._departed(at, home, part, holding) if holding is not None else None
             if flight is not None:
                 await self._fly(at, home, flight)
         finally:
@@ -107,6 +108,20 @@ class Sharing:
                 line.going -= 1
                 if line.waiting:
                     line.signal.notify()
+
+    async def _own_slot(self, at: Admitted, home: Side, part: Part) -> Holding | None:
+        """A slot for a part that leads; ``None`` where it needs none any more.
+
+        While it waits for one, another may take it along: then that commit tells what became of it,
+        and a slot that could not be had says nothing (WR-10).
+        """
+        try:
+            return await self._slot(at, home)
+        except (PolystoreError, Fenced):
+            with part.line.signal:
+                if part.flight is None and part.outcome is None:
+                    raise
+            return None
 
     def _departed(self, at: Admitted, home: Side, part: Part, holding: Holding) -> Flight | None:
         """The flight of a part and its company; ``None`` where another took it along meanwhile."""

@@ -9,12 +9,16 @@ import attrs
 import pytest
 
 from polystore.conditions import If
-from polystore.driver import ANYTHING, Write
+from polystore.driver import ANYTHING, Write, Written
 from polystore.errors import DriverError, OutcomeUnknown
+from polystore.migration.grouping import Line, Part
+from polystore.migration.home import Fenced
 from polystore.migration.ledger import SLOTS
+from polystore.migration.sharing import Sharing
 from polystore.migration.stages import SOURCE, Stage, bucket_of
 from polystore.testing.history import Operation
 from polystore.testing.simulator import ITEMS, Choices, Fate, Plan, Sent, Trial
+from polystore.testing.simulator.batch import played
 from polystore.testing.simulator.faults import lost, refused, unanswered
 from polystore.testing.simulator.scheduler import Task
 from tests.migration.scene import Scene, commits
@@ -251,3 +255,26 @@ def test_busy_clients_of_the_simulator_share_commits() -> None:
     trial.run()
     counted = [m.group.counters.snapshot() for m in trial.fleet.members]
     assert sum(c.get("commits_shared", 0) for c in counted) > 10
+
+
+@pytest.mark.rule("WR-10", "WR-4")
+def test_a_leader_that_gets_no_slot_hears_from_who_took_it_along() -> None:
+    """Its member was closed while it asked for a slot; its write was committed by another."""
+    pair = ("datastore", "memory")
+    played(pair, Choices.seeded(785, *pair)).run()  # of 1,000 seeds a pair the one that found it
+    with Scene(Stage.DUAL_WRITE) as scene:
+        member = scene.members[0]
+        part = Part(Line(member.process.signal), Write(ITEMS, ("ann", 1), None), scene.at(0))
+
+        async def closed(*_: Any) -> Any:
+            raise Fenced
+
+        async def asked() -> Any:
+            return await Sharing(member.session, closed)._own_slot(at, home, part)
+
+        at: Any = None
+        home = member.group.sides[SOURCE]
+        with pytest.raises(Fenced):
+            scene.fleet.do(member, asked())
+        part.outcome = Written(None)
+        assert scene.fleet.do(member, asked()) is None
