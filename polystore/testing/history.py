@@ -96,11 +96,17 @@ def pair(state: State, operation: Operation) -> tuple[Any, State]:
         case "second":
             return other, (one, other)
         case "move":
-            amount = operation.argument
-            return "done", ((one or 0) - amount, (other or 0) + amount)
+            return DONE, _moved(one, other, operation.argument)
+        case "transfer":  # argument: the amount, and what its attempts read before they committed
+            amount, *read = operation.argument
+            return (DONE, _moved(one, other, amount)) if (one, other) in read else ("stale", state)
         case "clear":
             return "done", (None, None)
     raise ValueError(operation.verb)
+
+
+def _moved(one: Any, other: Any, amount: int) -> State:
+    return (one or 0) - amount, (other or 0) + amount
 
 
 def check(

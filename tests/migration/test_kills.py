@@ -94,12 +94,16 @@ def test_a_journal_is_read_back_as_a_history(tmp_path: Path) -> None:
         journal.unknown(journal.asked(cell, "put", 9), "outcome-unknown")
         journal.asked(cell, "get", None)  # killed: a read without an answer says nothing
         journal.asked(cell, "put", 10)  # killed: it may have been applied
+        moving = journal.asked(cell, "transfer", [5])
+        journal.read(moving, [None, None])
+        journal.read(moving, [-1, 1])  # a second attempt
     with path.open("ab") as file:
         file.write(json.dumps([1, "end"]).encode()[:-2])  # cut in the middle of a line
     told = Told()
     told.add(path)
     assert [(o.cell, o.argument, o.open) for o in told.history] == [
         (cell, 7, False), (cell, 9, True), (cell, 10, True),
+        (cell, (5, (None, None), (-1, 1)), True),
     ]  # fmt: skip
     assert told.errors == {"unavailable": 1, "outcome-unknown": 1}
 

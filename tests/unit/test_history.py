@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from polystore.testing.history import Operation, TooHard, linearizable, register
+from polystore.testing.history import Operation, TooHard, linearizable, pair, register
 
 VERBS = ("get", "put", "insert", "delete", "add")
 
@@ -92,3 +92,43 @@ def test_thousands_of_operations_on_one_key_are_judged() -> None:
     last.outcome = 17  # what nobody wrote
     with pytest.raises((AssertionError, TooHard)):  # it says no, or that it cannot tell: never yes
         assert linearizable(history, register)
+
+
+def transfer(amount: int, read: tuple[int, int], begins: int, ends: float) -> Operation:
+    outcome = None if ends == math.inf else "done"
+    return Operation("p", "k", "transfer", (amount, read), begins, ends, outcome)
+
+
+@pytest.mark.parametrize(
+    ("seen", "explained"), [((-1, 1), True), ((-3, 3), True), ((-5, 5), True), ((-7, 7), False)]
+)
+def test_a_transfer_takes_effect_only_where_what_it_read_holds(
+    seen: tuple[int, int], explained: bool
+) -> None:
+    """Of two that read the same at most one takes effect; which, the answers tell."""
+    history = [
+        transfer(1, (0, 0), 0, 1),
+        transfer(2, (-1, 1), 2, math.inf),
+        transfer(4, (-1, 1), 3, math.inf),
+        Operation("p", "k", "both", None, 8, 9, seen),
+    ]
+    assert linearizable(history, pair, (0, 0)) == explained
+
+
+def test_two_transfers_that_rely_on_one_state_are_not_both_done() -> None:
+    one, other = transfer(1, (0, 0), 0, 9), transfer(2, (0, 0), 1, 9)
+    assert not linearizable([one, other], pair, (0, 0))
+    assert linearizable([one], pair, (0, 0))
+
+
+def test_thousands_of_transfers_are_judged_though_many_are_not_answered() -> None:
+    source, state, history = random.Random(4), (0, 0), []
+    for i in range(10_000):
+        moved = transfer(1 + i, state, 10 * i - source.randrange(40), 10 * i + source.randrange(40))
+        lost = source.random() < 0.1
+        if not lost or source.random() < 0.5:
+            state = (state[0] - 1 - i, state[1] + 1 + i)
+        if lost:
+            moved.returned, moved.outcome = math.inf, None
+        history.append(moved)
+    assert linearizable(history, pair, (0, 0))

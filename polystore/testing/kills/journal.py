@@ -45,6 +45,10 @@ class Journal:
         self._line("ask", number, self._name, cell, verb, argument)
         return number
 
+    def read(self, number: int, found: Any) -> None:
+        """What it is going to rely on; it cannot take effect in any other state."""
+        self._line("read", number, found)
+
     def answered(self, number: int, outcome: Any, error: str | None = None) -> None:
         """Its answer, on the disk when this returns. None is written where nobody knows."""
         self._line("end", number, outcome, error)
@@ -89,6 +93,9 @@ class Told:
                 asked[number] = Operation(name, _plain(cell), verb, _plain(argument), moment)
                 continue
             operation = asked[number]
+            if event == "read":
+                operation.argument = (*operation.argument, _plain(rest[0]))
+                continue
             if event == "open":
                 self.errors[rest[0]] += 1
             else:

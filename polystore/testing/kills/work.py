@@ -14,7 +14,7 @@ from polystore.conditions import If
 from polystore.errors import Conflict, DriverError, OutcomeUnknown, PolystoreError
 from polystore.records import Increment, Version
 from polystore.store import Store, Transaction
-from polystore.testing.history import Model, pair, register
+from polystore.testing.history import DONE, Model, pair, register
 from polystore.testing.kills.journal import GONE, READS, Journal
 from polystore.testing.kills.settings import ITEMS, PAIRED, TOTALS, Settings
 from polystore.values import Key
@@ -111,14 +111,18 @@ class Client:
         )
 
     def _move(self, owner: str) -> None:
+        """Move an amount from one record of a pair to the other, relying on what both hold."""
         amount = self._value()
+        number = self._journal.asked(("pair", owner), "transfer", [amount])
 
-        def move(tx: Transaction) -> None:
+        def move(tx: Transaction) -> str:
             one, other = _pair(tx, owner)
+            self._journal.read(number, [one, other])
             tx[ITEMS].put({"owner": owner, "item": PAIRED, "v": (one or 0) - amount})
             tx[TOTALS].put({"owner": owner, "v": (other or 0) + amount})
+            return DONE
 
-        self._write(("pair", owner), "move", amount, lambda: self._store.transaction(move))
+        self._answer(number, "transfer", lambda: self._store.transaction(move))
 
     def _query(self, owner: str) -> None:
         """All items of an owner by a query: as good as a read of each."""
@@ -136,12 +140,15 @@ class Client:
     def _write(self, cell: Hashable, verb: str, argument: Any, write: Callable[[], object]) -> None:
         def done() -> str:
             write()
-            return "done"
+            return DONE
 
         self._asked(cell, verb, argument, done)
 
     def _asked(self, cell: Hashable, verb: str, argument: Any, call: Callable[[], Any]) -> None:
-        number = self._journal.asked(cell, verb, argument)
+        self._answer(self._journal.asked(cell, verb, argument), verb, call)
+
+    def _answer(self, number: int, verb: str, call: Callable[[], Any]) -> None:
+        """Make the call, and write down what it told."""
         try:
             outcome = call()
         except Conflict:
