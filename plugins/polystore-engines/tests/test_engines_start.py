@@ -269,7 +269,7 @@ def test_a_port_taken_meanwhile_is_replaced(
     """The stub of Datastore binds port 0 itself: nobody can take its port."""
     with polystore_engines.start(starter.NAME) as first:
         offered = iter([first.port, ports.free_port()])
-        monkeypatch.setattr(starter, "free_port", lambda: next(offered))
+        monkeypatch.setattr(ports, "free_port", lambda: next(offered))
         with polystore_engines.start(starter.NAME) as second:
             assert second.port != first.port
 
