@@ -15,6 +15,22 @@ CLAIMS: Mapping[str, Callable[[Capabilities], bool]] = {
 }
 """What a mark ``claims`` may name."""
 
+NEEDS: Mapping[str, tuple[Callable[[Harness], bool], str]] = {
+    "address": (
+        lambda harness: harness.address is not None,
+        "no other process reaches its database (Harness.address)",
+    ),
+    "port": (
+        lambda harness: harness.address is not None and harness.address.port is not None,
+        "nothing can stand between it and its database (Harness.address has no port)",
+    ),
+    "refusing": (
+        lambda harness: type(harness).refusing is not Harness.refusing,
+        "its harness cannot make the database refuse writes (Harness.refusing)",
+    ),
+}
+"""What a mark ``needs`` may name, each with what is said where it is not so."""
+
 PROBE = Collection("probe", ["p", "s:int"], indexes={"by_state": ["state"]})
 """The collection whose capabilities decide; it is never made."""
 
@@ -58,3 +74,10 @@ def unclaimed(bench: Bench, names: Sequence[str]) -> str | None:
         return None
     lacking = [name for name in names if not CLAIMS[name](bench.claimed())]
     return f"not claimed: {', '.join(lacking)}" if lacking else None
+
+
+def unmet(bench: Bench, names: Sequence[str]) -> str | None:
+    """Why a test that needs these members of a harness does not apply; ``None`` where it does."""
+    if bench.unavailable is not None:
+        return None
+    return next((NEEDS[name][1] for name in names if not NEEDS[name][0](bench.harness)), None)

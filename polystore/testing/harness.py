@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from typing import Any
 from unittest.mock import patch
@@ -34,6 +34,43 @@ class Engine:
 
     product: str
     real: bool
+
+
+@attrs.frozen
+class Address:
+    """Where other processes find a database. It can be sent to them.
+
+    Attributes:
+        url: what they open, with the options of the run.
+        env: variables that the driver's client looks for when it opens.
+        port: the TCP port in the URL, of this machine, where the engine listens; ``None`` for what
+            is reached in another way, such as a file.
+    """
+
+    url: str
+    env: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    port: int | None = None
+
+    def within(self, seconds: float) -> Address:
+        """The same, with another time-out: the option ``timeout`` of the URL."""
+        place, _, options = self.url.partition("?")
+        kept = [o for o in options.split("&") if o and not o.startswith("timeout=")]
+        return attrs.evolve(self, url=f"{place}?{'&'.join([*kept, f'timeout={seconds}'])}")
+
+    def behind(self, port: int) -> Address:
+        """The same through another port of this machine, where a proxy listens."""
+        url = self.url.replace(f":{self.port}", f":{port}")
+        return attrs.evolve(self, url=url, port=port)
+
+    def open(self) -> Driver:
+        """The driver on it; its client has looked for credentials."""
+        with environment(self.env):
+            driver = default_registry().open(self.url)
+            driver.describe(_NOBODYS)
+            return driver
+
+
+_NOBODYS = Collection("nobodys", ["id"])
 
 
 class Harness(ABC):
@@ -83,6 +120,29 @@ class Harness(ABC):
     def settle(self) -> None:
         """Wait until reads that may lag see all writes. The default: they never lag."""
         return
+
+    @property
+    def address(self) -> Address | None:
+        """Where another process finds the database, once it is available.
+
+        The default, ``None``, leaves out tests that need other processes or a proxy: where the
+        database lives in this process. Tests of faults need the address to have a port and the URL
+        to have an option ``timeout``, in seconds.
+        """
+        return None
+
+    def refusing(
+        self, driver: Driver, collection: Collection
+    ) -> Mapping[str, AbstractContextManager[None]]:
+        """States in which the database takes no write to a collection, each by its name.
+
+        Such as full, or locked by another program. A state begins where its context is entered and
+        ends with it. The default: there is none that the harness can bring about.
+
+        Args:
+            driver: on which the writes will be tried, by the thread that enters the context.
+        """
+        return {}
 
     @property
     @abstractmethod

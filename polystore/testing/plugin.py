@@ -90,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"{STORED}: a variant of a driver that is tested too is spared this"
     )
     config.addinivalue_line("markers", "claims(*names): runs where a driver claims all of these")
+    config.addinivalue_line("markers", "needs(*names): runs where a harness has all of these")
     config.addinivalue_line(
         "markers", "share(n): smoke runs one of n of these, other ones for each pair"
     )
@@ -237,12 +238,17 @@ def _drawn(item: pytest.Item, share: int) -> bool:
 
 
 def _unclaimed(item: pytest.Item, tested: str) -> str | None:
-    """Why a driver's claims leave a test out; ``None`` where they do not."""
-    claims = [name for mark in item.iter_markers("claims") for name in mark.args]
-    if not claims:
+    """Why a driver's claims or its harness leave a test out; ``None`` where they do not."""
+    claims, needs = (
+        [name for mark in item.iter_markers(marks) for name in mark.args]
+        for marks in ("claims", "needs")
+    )
+    if not claims and not needs:
         return None
-    from polystore.testing.claims import unclaimed  # loads what a session of others does not need
+    from polystore.testing.claims import unclaimed, unmet  # a session of others needs none
 
+    if needs and (reason := unmet(bench_of(item.config, tested), needs)) is not None:
+        return reason
     if tested in pairs_of(item.config):
         found = (unclaimed(bench, claims) for bench in pair_of(item.config, tested).benches)
         return next((reason for reason in found if reason is not None), None)

@@ -19,7 +19,7 @@ from polystore.testing.kills import Found, Settings
 from polystore.testing.kills.found import LAST
 from polystore.testing.kills.journal import GONE, Journal, Told
 from polystore.testing.kills.paused import NEW, woken
-from polystore.testing.kills.proxy import Proxy
+from polystore.testing.proxy import Proxy
 
 NIGHTLY = os.environ.get("POLYSTORE_NIGHTLY") == "1"
 SECONDS = float(os.environ.get("POLYSTORE_KILL_SECONDS", "60" if NIGHTLY else "30"))

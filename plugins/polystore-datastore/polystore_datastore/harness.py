@@ -16,10 +16,8 @@ from google.cloud.datastore_v1.types import (
     Mutation,
 )
 
-from polystore.driver import Driver
-from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
-from polystore.testing.harness import Engine, Harness, environment
+from polystore.testing.harness import Address, Engine, Harness
 from polystore.values import Key
 from polystore_datastore.driver import DatastoreDriver
 from polystore_datastore.placement import place_of
@@ -43,13 +41,15 @@ class DatastoreHarness(Harness):
         return None
 
     def open(self) -> DatastoreDriver:
-        with environment(self._stub.env):
-            separator = "&" if "?" in self._stub.url else "?"
-            options = f"{separator}{self.options}" if self.options else ""
-            driver: Driver = default_registry().open(self._stub.url + options)
-            driver.native()  # credentials are looked for now
-            assert isinstance(driver, DatastoreDriver)
-            return driver
+        driver = self.address.open()
+        assert isinstance(driver, DatastoreDriver)
+        return driver
+
+    @property
+    def address(self) -> Address:
+        separator = "&" if "?" in self._stub.url else "?"
+        options = f"{separator}{self.options}" if self.options else ""
+        return Address(self._stub.url + options, self._stub.env, self._stub.port)
 
     def peek(self, collection: Collection, key: Key) -> Any:
         request = LookupRequest(project_id=self._project, keys=[self._key(collection, key)])

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from polystore.driver import Driver
-from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
-from polystore.testing.harness import Engine, Harness, environment
+from polystore.testing.harness import Address, Engine, Harness
 from polystore.values import Key
 from polystore_dynamodb.placement import table_of
 
@@ -25,16 +24,17 @@ class DynamoDBHarness(Harness):
             self._local = shared("dynamodb")
         except EngineError as error:
             return str(error)
-        self._client = self.open().native()
+        self._driver = self.open()
+        self._client = self._driver.native()
         return None
 
     def open(self) -> Driver:
-        with environment(self._local.env):
-            separator = "&" if "?" in self._local.url else "?"
-            options = f"{separator}{self.options}" if self.options else ""
-            driver = default_registry().open(self._local.url + options)
-            driver.native()  # credentials are looked for now
-            return driver
+        return self.address.open()
+
+    @property
+    def address(self) -> Address:
+        options = f"&{self.options}" if self.options else ""
+        return Address(self._local.url + options, self._local.env, self._local.port)
 
     def peek(self, collection: Collection, key: Key) -> Any:
         table = table_of(collection, "")

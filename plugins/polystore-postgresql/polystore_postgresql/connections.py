@@ -6,9 +6,11 @@ parent's connections leaves them as they are.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
@@ -20,6 +22,40 @@ from polystore_postgresql.faults import NotSent
 from polystore_postgresql.settings import DRIVER, Settings
 
 Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
+
+
+GRACE = 1.0
+"""Seconds that a call waits beyond the server's own time-out, whose refusal is sure."""
+
+
+class Timed(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that is closed when an answer does not come in time.
+
+    psycopg waits for ever: ``statement_timeout`` is the server's, and the kernel's
+    ``tcp_user_timeout`` sees only whether what was sent arrived.
+
+    Attributes:
+        seconds: to wait for each answer.
+    """
+
+    seconds = math.inf
+
+    def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
+        """As psycopg's, for as long as an answer may take."""
+        return super().wait(self._in_time(gen), *arguments, **options)
+
+    def _in_time(self, gen: Any) -> Generator[Any, Any, Any]:
+        until = time.monotonic() + self.seconds
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() > until:  # psycopg asks ten times a second
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError("no answer in time")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
 
 
 class Connections:
@@ -37,7 +73,7 @@ class Connections:
     def _start(self) -> None:
         self._process = os.getpid()
         self._lock = threading.RLock()  # a handler of a signal may close while its thread is here
-        self._free: list[Connection] = []
+        self._free: list[Timed] = []
         self._room = threading.Semaphore(self._settings.connections)
 
     @contextmanager
@@ -56,6 +92,7 @@ class Connections:
             raise Unavailable("all connections are in use", driver=DRIVER)
         try:
             connection = self._taken() or self.connected()
+            connection.seconds = self._settings.timeout + GRACE
             try:
                 yield connection
             finally:
@@ -63,7 +100,7 @@ class Connections:
         finally:
             room.release()
 
-    def connected(self) -> Connection:
+    def connected(self) -> Timed:
         """One more connection; it prepares no statements.
 
         Of those that a pipeline has not prepared because it failed, psycopg thinks that it has.
@@ -72,9 +109,7 @@ class Connections:
             NotSent: none can be made.
         """
         try:
-            return psycopg.connect(
-                autocommit=True, prepare_threshold=None, **self._settings.conninfo
-            )
+            return Timed.connect(autocommit=True, prepare_threshold=None, **self._settings.conninfo)
         except psycopg.OperationalError as error:
             raise NotSent from error
 
@@ -87,7 +122,7 @@ class Connections:
             for connection in free:
                 connection.close()
 
-    def _taken(self) -> Connection | None:
+    def _taken(self) -> Timed | None:
         with self._lock:
             while self._free:
                 connection = self._free.pop()
@@ -95,7 +130,7 @@ class Connections:
                     return connection
         return None
 
-    def _given_back(self, connection: Connection) -> None:
+    def _given_back(self, connection: Timed) -> None:
         status = psycopg.pq.TransactionStatus
         if connection.info.transaction_status in (status.INERROR, status.INTRANS):
             with suppress(psycopg.Error):

@@ -41,7 +41,7 @@ from polystore.values import Key
 from polystore_postgresql import provision
 from polystore_postgresql.connections import Connection, Connections
 from polystore_postgresql.document import to_column, to_jsonb
-from polystore_postgresql.faults import translated
+from polystore_postgresql.faults import reading, translated
 from polystore_postgresql.settings import DRIVER, settings_of
 from polystore_postgresql.tables import Table, indexes_of
 
@@ -112,7 +112,8 @@ class PostgresqlDriver(Driver):
             found = _records(connection, table, keys) if keys else {}
             return ReadReply([found.get(key) for key in keys])
 
-        return self._with(collection, look)
+        with reading():
+            return self._with(collection, look)
 
     def query(
         self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
@@ -129,7 +130,8 @@ class PostgresqlDriver(Driver):
             records = [table.stored(row) for row in rows]
             return QueryPage(records, _next(plan, records, limit))
 
-        return self._with(collection, look)
+        with reading():
+            return self._with(collection, look)
 
     def scan(
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int
@@ -143,7 +145,8 @@ class PostgresqlDriver(Driver):
             following = encode_key(table.key(rows[-1])) if len(rows) == limit else None
             return ScanPage(records, following, unreadable)
 
-        return self._with(collection, look)
+        with reading():
+            return self._with(collection, look)
 
     def halve(self, collection: Collection, segment: Segment) -> bool:
         return True
@@ -252,7 +255,7 @@ class PostgresqlDriver(Driver):
         self._tables.pop(collection.name, None)
 
     def describe(self, collection: Collection) -> Description:
-        with self._connections.call() as connection:
+        with reading(), self._connections.call() as connection:
             table = provision.read(connection, self._schema, collection)
         if table is None:
             return Description(exists=False)

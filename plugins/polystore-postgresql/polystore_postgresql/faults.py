@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 
 from polystore.errors import (
@@ -26,12 +29,29 @@ class NotSent(Exception):
     """No connection could be made: nothing was sent. The cause says why."""
 
 
+class Silent(Exception):
+    """A read had no answer: asking again does no harm."""
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Calls that change nothing. Raises Silent where no answer came."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if error.sqlstate:
+            raise
+        raise Silent from error
+
+
 def translated(error: Exception) -> PolystoreError:
     """The error of the tree: what the server refused it rolled back; silence leaves it open."""
     if isinstance(error, PolystoreError):
         return error
     if isinstance(error, NotSent):
         return _unreachable(error.__cause__)
+    if isinstance(error, Silent):
+        return Unavailable("the server did not answer a read", driver=DRIVER)
     state = getattr(error, "sqlstate", None) or ""
     if state in ("40001", "40P01", "55P03"):
         return Contention("another transaction came between", driver=DRIVER)

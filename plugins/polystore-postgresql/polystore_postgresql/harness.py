@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from polystore.driver import Driver
-from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
-from polystore.testing.harness import Engine, Harness, environment
+from polystore.testing.harness import Address, Engine, Harness
 from polystore.values import Key
 from polystore_postgresql.document import to_column
 from polystore_postgresql.tables import Table, quoted
@@ -27,13 +27,30 @@ class PostgresqlHarness(Harness):
             self._server = shared("postgresql")
         except EngineError as error:
             return str(error)
-        self._client = self.open().native()
+        self._driver = self.open()
+        self._client = self._driver.native()
         return None
 
     def open(self) -> Driver:
-        with environment(self._server.env):
-            options = f"&{self.options}" if self.options else ""
-            return default_registry().open(self._server.url + options)
+        return self.address.open()
+
+    @property
+    def address(self) -> Address:
+        options = f"&{self.options}" if self.options else ""
+        return Address(self._server.url + options, self._server.env, self._server.port)
+
+    def refusing(
+        self, driver: Driver, collection: Collection
+    ) -> Mapping[str, AbstractContextManager[None]]:
+        return {"locked": self._locked(collection)}
+
+    @contextmanager
+    def _locked(self, collection: Collection) -> Iterator[None]:
+        """Another program has the table for itself, and lets others read."""
+        with self._client.transaction():
+            table = Table(collection, "public").name
+            self._client.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
+            yield
 
     def peek(self, collection: Collection, key: Key) -> Any:
         table = Table(collection, "public")

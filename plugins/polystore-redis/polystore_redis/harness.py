@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from polystore.driver import Driver
 from polystore.driver.keycodec import encode_key
-from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
-from polystore.testing.harness import Engine, Harness
+from polystore.testing.harness import Address, Engine, Harness
 from polystore.values import Key
 
 
@@ -26,12 +26,31 @@ class RedisHarness(Harness):
             self._server = shared("redis")
         except EngineError as error:
             return str(error)
-        self._client = self.open().native()
+        self._driver = self.open()
+        self._client = self._driver.native()
         return None
 
     def open(self) -> Driver:
+        return self.address.open()
+
+    @property
+    def address(self) -> Address:
         options = f"?{self.options}" if self.options else ""
-        return default_registry().open(self._server.url + options)
+        return Address(self._server.url + options, port=self._server.port)
+
+    def refusing(
+        self, driver: Driver, collection: Collection
+    ) -> Mapping[str, AbstractContextManager[None]]:
+        return {"full": self._full()}
+
+    @contextmanager
+    def _full(self) -> Iterator[None]:
+        """There is no memory left."""
+        self._client.config_set("maxmemory", 1)
+        try:
+            yield
+        finally:
+            self._client.config_set("maxmemory", 0)
 
     def peek(self, collection: Collection, key: Key) -> Any:
         text = self._client.hget(f"ps:{collection.name}:r", encode_key(key))

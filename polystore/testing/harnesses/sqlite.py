@@ -6,8 +6,8 @@ import json
 import shutil
 import sqlite3
 import weakref
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from polystore.driver import Driver
 from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
-from polystore.testing.harness import Engine, Harness
+from polystore.testing.harness import Address, Engine, Harness
 from polystore.values import Key
 
 
@@ -32,8 +32,36 @@ class SQLiteHarness(Harness):
         return None
 
     def open(self) -> Driver:
+        return default_registry().open(self.address.url)
+
+    @property
+    def address(self) -> Address:
         options = f"?{self.options}" if self.options else ""
-        return default_registry().open(f"sqlite:///{self._path}{options}")
+        return Address(f"sqlite:///{self._path}{options}")
+
+    def refusing(
+        self, driver: Driver, collection: Collection
+    ) -> Mapping[str, AbstractContextManager[None]]:
+        return {"locked": self._locked(), "full": self._full(driver)}
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Another program is writing."""
+        with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def _full(self, driver: Driver) -> Iterator[None]:
+        """There is room for no page more. SQLite keeps such a limit for each connection."""
+        connection = driver.native()
+        (before,) = connection.execute("PRAGMA max_page_count").fetchone()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        try:
+            yield
+        finally:
+            connection.execute(f"PRAGMA max_page_count = {before}")
 
     def peek(self, collection: Collection, key: Key) -> Any:
         where = " AND ".join(f'"{name}" = ?' for name in collection.key_names)

@@ -25,11 +25,11 @@ from polystore.testing.kills.crew import Crew
 from polystore.testing.kills.found import LAST, Found
 from polystore.testing.kills.journal import Journal, Told
 from polystore.testing.kills.killer import Killer, Server
-from polystore.testing.kills.proxy import Proxy
 from polystore.testing.kills.roles import REQUEST, Log, Operator
 from polystore.testing.kills.settings import GROUP, ITEMS, Settings
 from polystore.testing.kills.sides import differing
 from polystore.testing.kills.work import Client
+from polystore.testing.proxy import Proxy
 from polystore.values import Fields
 
 REST_SECONDS = 60.0

@@ -14,8 +14,8 @@ from itertools import count
 import attrs
 
 from polystore.testing.kills.crew import Crew, Running
-from polystore.testing.kills.proxy import Proxy
 from polystore.testing.kills.settings import Settings
+from polystore.testing.proxy import Proxy
 
 APART = 15.0
 """Seconds between two restarts of engines: one in Java is away for several, and all stand still."""

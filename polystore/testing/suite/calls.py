@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any, TypeAlias
 
-import pytest
-
 from polystore.driver import (
     ANYTHING,
     Committed,
@@ -179,11 +177,9 @@ def scanned(
 
 def error_of(driver: Driver, call: Callable[[], object]) -> PolystoreError:
     """The error of the tree for what a call raises, which the driver must know."""
-    with pytest.raises(Exception) as caught:  # whatever the database raises
-        call()
-    error = driver.translate(caught.value)
-    assert isinstance(error, PolystoreError)
-    assert not isinstance(error, DriverError), caught.value
+    error = refusal_of(driver, call)
+    assert isinstance(error, PolystoreError), "no error"
+    assert not isinstance(error, DriverError), error.__cause__
     return error
 
 

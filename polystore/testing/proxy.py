@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback interface that cuts connections, delays bytes, swallows answers."""
+"""A TCP proxy on the loopback interface that cuts connections, holds bytes, swallows answers."""
 
 from __future__ import annotations
 
@@ -15,42 +15,72 @@ class Proxy:
 
     Args:
         port: where the engine listens on 127.0.0.1.
+        at: where the proxy shall listen; 0 for any port that is free.
 
     Attributes:
         port: where the proxy listens.
         delay: seconds that each piece waits, in either direction.
         swallow: whether what the engine answers is thrown away; the call was carried out.
+        met: how many connections were cut at the piece that :meth:`cut_at` named.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, at: int = 0) -> None:
         self.delay = 0.0
         self.swallow = False
-        self._open = asyncio.Event()
-        self._open.set()
+        self.met = 0
+        self._at: tuple[bool, int] | None = None
+        self._open = {answers: asyncio.Event() for answers in (False, True)}
+        for event in self._open.values():
+            event.set()
         self._engine = port
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        serving = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        serving = asyncio.start_server(self._serve, "127.0.0.1", at)
         self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
         self.port: int = self._server.sockets[0].getsockname()[1]
 
-    def hold(self) -> None:
-        """Let what applications send wait; the engine's answers still pass."""
-        self._loop.call_soon_threadsafe(self._open.clear)
+    @property
+    def connections(self) -> int:
+        """How many applications have open just now."""
+        return len(self._writers) // 2
+
+    def hold(self, *, answers: bool = False) -> None:
+        """Let what applications send wait, or what the engine answers; the other way passes."""
+        self._loop.call_soon_threadsafe(self._open[answers].clear)
 
     def release(self) -> None:
         """Pass on what was held, and what follows."""
-        self._loop.call_soon_threadsafe(self._open.set)
+        for event in self._open.values():
+            self._loop.call_soon_threadsafe(event.set)
 
     def cut(self) -> None:
-        """Cut all connections that are open; new ones are taken."""
+        """Cut all connections that are open, with what they hold; new ones are taken."""
         self._loop.call_soon_threadsafe(self._cut)
+
+    def cut_at(self, piece: int | None, *, answers: bool = False) -> None:
+        """Cut the connection on which a piece comes, once, instead of passing it on.
+
+        Args:
+            piece: how many come before it from now on; ``None`` for no cut any more.
+            answers: whether pieces are counted that the engine answers; else those that
+                applications send.
+        """
+        self._at = None if piece is None else (answers, piece)
 
     def _cut(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
+
+    def _cuts(self, answers: bool) -> bool:
+        """Whether this piece is the one to cut at."""
+        at = self._at
+        if at is None or at[0] is not answers:
+            return False
+        self._at = (answers, at[1] - 1) if at[1] else None
+        self.met += not at[1]
+        return not at[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -65,7 +95,7 @@ class Proxy:
                 self._pump(reader, engine_writer, answers=False),
                 self._pump(engine_reader, writer, answers=True),
             )
-        except OSError:  # one end is gone, or both were cut
+        except (OSError, asyncio.CancelledError):  # one end is gone, both were cut, or all ends
             return
         finally:
             self._writers -= both
@@ -80,10 +110,11 @@ class Proxy:
             swallowing = swallowing or (answers and self.swallow)
             if swallowing:
                 continue
+            if self._cuts(answers):
+                break
             if self.delay:
                 await asyncio.sleep(self.delay)
-            if not answers:
-                await self._open.wait()
+            await self._open[answers].wait()
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError
