@@ -145,11 +145,13 @@ def refusing() -> Outcome:
 
 def lines(name: str) -> Outcome:
     """Lines of code of a driver."""
-    files = [path for path in _packages()[name].rglob("*.py") if path.stem not in _DESCRIBES]
+    found = sorted(_packages()[name].rglob("*.*"))
+    files = [p for p in found if p.suffix in _COUNTED and p.stem not in _DESCRIBES]
     count = sum(map(_code, files))
     return Outcome(f"{count} in {len(files)} files", count <= MOST_LINES)
 
 
+_COUNTED = {".py", ".lua"}
 _DESCRIBES = {"capabilities", "harness", "plugin", "limits"}
 
 
@@ -165,6 +167,8 @@ def _packages() -> dict[str, Path]:
 def _code(path: Path) -> int:
     """Lines with code: neither blank, nor comment, nor docstring."""
     text = path.read_text()
+    if path.suffix == ".lua":
+        return sum(bool(line.strip()) and line.strip()[:2] != "--" for line in text.splitlines())
     told: set[int] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):

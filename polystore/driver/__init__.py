@@ -27,6 +27,7 @@ from polystore.driver.contract import (
     Unreadable,
     Write,
     Written,
+    alone,
     readable,
 )
 from polystore.driver.tariff import Tariff
@@ -59,5 +60,6 @@ __all__ = [
     "Unreadable",
     "Write",
     "Written",
+    "alone",
     "readable",
 ]

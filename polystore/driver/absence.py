@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from polystore.driver.policies import Policed
 from polystore.errors import ConfigError, Unavailable
 from polystore.schema import Collection, Index
 
@@ -25,6 +28,29 @@ def no_index(driver: str, collection: Collection, index: Index) -> ConfigError:
         collection=collection.name,
         driver=driver,
     )
+
+
+def present(
+    driver: str,
+    collection: Collection,
+    index: Index,
+    declared: Iterable[Policed],
+    there: Iterable[Policed],
+) -> Policed:
+    """The index of a query, as it is declared and kept. Raises ConfigError where it is not."""
+    kept = next((one for one in declared if one.index == index), None)
+    if kept is None or kept not in there:
+        raise no_index(driver, collection, index)
+    return kept
+
+
+def problems(
+    driver: str, collection: Collection, declared: Iterable[Policed], there: Iterable[Policed]
+) -> tuple[str, ...]:
+    """What a description says of declared indexes that are not there as they are declared."""
+    kept = tuple(there)
+    missing = [one.index for one in declared if one not in kept]
+    return tuple(no_index(driver, collection, index).message for index in missing)
 
 
 def closed(driver: str) -> Unavailable:

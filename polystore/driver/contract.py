@@ -191,6 +191,13 @@ class Rejected:
     refusals: tuple[Refused | None, ...] = ()
 
 
+def alone(outcome: Committed | Rejected) -> Written | Refused:
+    """The outcome of one write that was sent as a commit; for authors of drivers."""
+    if isinstance(outcome, Committed):
+        return Written(outcome.tokens[0])
+    return next((refused for refused in outcome.refusals if refused is not None), Refused())
+
+
 @attrs.define(eq=False)
 class ReadReply:
     """Records in the order of the keys asked for, ``None`` where there is none.

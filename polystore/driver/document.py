@@ -17,6 +17,9 @@ from typing import Any
 from polystore.errors import DriverError
 from polystore.values import CANONICAL_NAN, Fields, GeoPoint, Ref, canonical
 
+JSON_KINDS = frozenset({"null", "bool", "int", "float", "text", "list", "list in a list", "map"})
+"""Kinds of values that are JSON's own, for the descriptor of a driver that stores documents."""
+
 TAG = "_ps_"
 """Name of the member that says what a tagged map is."""
 

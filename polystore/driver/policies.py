@@ -12,9 +12,11 @@ NaN, infinities, −0.0, and what is beyond the reach of DynamoDB's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -74,12 +76,19 @@ class Policed:
 
 
 def policed(
-    collection: Collection, driver: str, default: Policy = Policy.ENCODE
+    collection: Collection, driver: str, default: Policy = Policy.ENCODE, *, native: bool = True
 ) -> tuple[Policed, ...]:
     """The indexes of a collection with what the placement for a driver says of each.
 
+    Args:
+        collection: what is declared.
+        driver: name of the driver.
+        default: the policy of an index that the placement does not name.
+        native: whether the database has indexes of its own.
+
     Raises:
-        ConfigError: it names an index that is not declared, or something else than a policy.
+        ConfigError: it names an index that is not declared, or something else than a policy that
+            this database can have.
     """
     given = collection.placement(driver).get(OPTION, {})
     names = {index.name for index in collection.indexes}
@@ -87,13 +96,35 @@ def policed(
         raise _wrong(
             collection, driver, f"takes names of indexes (there are: {_listed(sorted(names))})"
         )
-    known = {policy.value: policy for policy in Policy}
+    known = {policy.value: policy for policy in Policy if native or policy is not Policy.NATIVE}
     if not all(type(word) is str and word in known for word in given.values()):
         raise _wrong(collection, driver, f"of an index is one of {_listed(known)}")
     return tuple(
         Policed(index, known[given[index.name]] if index.name in given else default)
         for index in collection.indexes
     )
+
+
+def written_down(kept: Iterable[Policed]) -> str:
+    """Indexes as JSON, for a database that has no place of its own for what it keeps."""
+    return json.dumps([[k.index.name, list(k.index.declared), k.policy.value] for k in kept])
+
+
+@lru_cache(maxsize=1024)
+def read_back(text: str | bytes) -> tuple[Policed, ...]:
+    """What :func:`written_down` was given.
+
+    Raises:
+        ValueError, TypeError: it is nothing that was written so.
+    """
+    return tuple(Policed(Index(name, of), Policy(word)) for name, of, word in json.loads(text))
+
+
+def joined(declared: Iterable[Policed], there: Iterable[Policed]) -> tuple[Policed, ...]:
+    """What a collection keeps once the declared indexes are made: others stay as they are."""
+    made = tuple(declared)
+    names = {kept.index.name for kept in made}
+    return (*made, *(kept for kept in there if kept.index.name not in names))
 
 
 def empties(

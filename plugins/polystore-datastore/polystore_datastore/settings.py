@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from polystore.driver.options import is_loopback, timeout_of, wrong_url
-from polystore.errors import ConfigError
+from polystore.driver.options import Options, is_loopback
 from polystore.plugin.specs import DriverURL
 
 OPTIONS = ("namespace", "database", "emulator", "timeout", "insecure")
 EMULATOR = "DATASTORE_EMULATOR_HOST"
 _PROJECT = re.compile(r"[A-Za-z0-9:._~-]{1,100}\Z")
-_NAMESPACE = re.compile(r"[0-9A-Za-z._-]{0,100}\Z")
-_DATABASE = re.compile(r"[a-z0-9-]{0,63}\Z")
+_NAMESPACE = r"(?!__.*__\Z)[0-9A-Za-z._-]{0,100}"
+_DATABASE = "[a-z0-9-]{0,63}"
+CREDENTIALS = "Google's library finds them by itself"
 
 
 @attrs.frozen(kw_only=True)
@@ -45,36 +45,25 @@ def settings_of(url: DriverURL) -> Settings:
         ConfigError: an unknown option or a wrong value, an emulator that is not on this machine,
             or what looks like credentials.
     """
-    options = url.options
-    if "@" in url.place or any(re.search("key|secret|token|password|cred", n) for n in options):
-        raise _wrong("credentials have no place in it; Google's library finds them by itself")
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown:
-        raise _wrong(f"unknown option {', '.join(unknown)}; there are {', '.join(OPTIONS)}")
+    given = Options("datastore", url.place, url.options, OPTIONS, CREDENTIALS)
     if not _PROJECT.match(url.place):
-        raise _wrong("the place is the name of a project: datastore://my-project")
-    namespace, database = options.get("namespace", ""), options.get("database", "")
-    if not _NAMESPACE.match(namespace) or re.fullmatch("__.*__", namespace):
-        raise _wrong("namespace takes letters, digits and . _ - , at most 100")
-    if not _DATABASE.match(database):
-        raise _wrong("database takes a-z, 0-9 and -; leave it out for the default one")
-    insecure = options.get("insecure", "no")
-    if insecure not in ("yes", "no"):
-        raise _wrong("insecure is yes or no")
+        raise given.wrong("the place is the name of a project: datastore://my-project")
     return Settings(
         project=url.place,
-        database=database,
-        namespace=namespace,
-        emulator=_emulator(options.get("emulator") or os.environ.get(EMULATOR), insecure == "yes"),
-        timeout=timeout_of("datastore", options.get("timeout", "5")),
+        namespace=given.text(
+            "namespace", "", _NAMESPACE, "takes letters, digits and . _ - , at most 100"
+        ),
+        database=given.text(
+            "database", "", _DATABASE, "takes a-z, 0-9 and -; leave it out for the default one"
+        ),
+        emulator=_emulator(given),
+        timeout=given.timeout(),
     )
 
 
-def _wrong(problem: str) -> ConfigError:
-    return wrong_url("datastore", problem)
-
-
-def _emulator(place: str | None, insecure: bool) -> str | None:
+def _emulator(given: Options) -> str | None:
+    insecure = given.yes("insecure", default=False)
+    place = given.get("emulator") or os.environ.get(EMULATOR)
     if not place:
         return None
     place = place.removeprefix("http://")
@@ -84,9 +73,9 @@ def _emulator(place: str | None, insecure: bool) -> str | None:
     except ValueError:
         host = port = parts = None
     if not host or not port or parts is None or parts.netloc != place or "@" in place:
-        raise _wrong("emulator is HOST:PORT")
+        raise given.wrong("emulator is HOST:PORT")
     if not insecure and not is_loopback(host):
-        raise _wrong(
+        raise given.wrong(
             "an emulator gets records in plain text; one that is not on this machine needs "
             "insecure=yes, if the network is trusted"
         )

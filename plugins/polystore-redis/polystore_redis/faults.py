@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import redis
 
+from polystore.driver import faults
 from polystore.errors import (
-    DriverError,
     InvalidRequest,
-    OutcomeUnknown,
     PermissionDenied,
     PolystoreError,
     Throttled,
@@ -15,58 +16,39 @@ from polystore.errors import (
 )
 from polystore_redis.settings import DRIVER
 
+LOST = (redis.TimeoutError, redis.ConnectionError, OSError)
+"""What redis-py raises where no answer came."""
 
-class NotSent(Exception):
-    """No connection could be made: nothing was sent. The cause says why."""
+_WORD = re.compile(r"(?:\A|: -)([A-Z]+)\b")
+"""The first word of a reply, and of one that a script met."""
+
+_MEANINGS: faults.Meanings = {
+    "NOAUTH WRONGPASS NOPERM Authentication NoPermission": (
+        PermissionDenied,
+        "wrong user or rights",
+    ),
+    "OOM OutOfMemory": (Throttled, "the server has no memory left"),
+    "LOADING BusyLoading BUSY MISCONF NOREPLICAS": (Unavailable, "the server is not ready"),
+    "MASTERDOWN MasterDown CLUSTERDOWN ClusterDown": (Unavailable, "the server is cut off"),
+    "READONLY ReadOnly": (Unavailable, "the server takes no writes"),
+    "WRONGTYPE CROSSSLOT ClusterCross MOVED Moved": (InvalidRequest, "the key is in other use"),
+}
+"""By the first words of replies, and by the errors for which redis-py takes these away."""
 
 
-class Silent(Exception):
-    """A read had no answer: asking again does no harm."""
+class NotSent(faults.NotSent, redis.ConnectionError):
+    """No connection could be made; also for who uses redis-py's client himself."""
 
 
 def translated(error: Exception) -> PolystoreError:
     """The error of the tree: a script that failed before it wrote changed nothing."""
-    if isinstance(error, PolystoreError):
-        return error
-    if isinstance(error, NotSent):
-        return _refused(error.__cause__) or Unavailable(
-            "the server cannot be reached", driver=DRIVER
-        )
-    if isinstance(error, Silent):
-        return Unavailable("the server did not answer a read", driver=DRIVER)
-    refused = _refused(error)
-    if refused is not None:
-        return refused
-    if isinstance(error, redis.TimeoutError | redis.ConnectionError | OSError):
-        return OutcomeUnknown("the connection was lost before the answer", driver=DRIVER)
-    return DriverError(f"Redis failed with {type(error).__name__}", driver=DRIVER)
+    return faults.error_of(DRIVER, error, _refused, *LOST)
 
 
-def _refused(error: BaseException | None) -> PolystoreError | None:
-    """What the server says that it did not do; ``None`` where it says no such thing."""
-    if isinstance(error, redis.AuthenticationError):
-        return PermissionDenied("the server does not know this user or password", driver=DRIVER)
-    if isinstance(error, redis.exceptions.BusyLoadingError):
-        return Unavailable("the server is still loading its data", driver=DRIVER)
-    if not isinstance(error, redis.ResponseError):
-        return None
-    word = str(error).partition(" ")[0]
-    if word in ("NOAUTH", "WRONGPASS", "NOPERM") or isinstance(
-        error, redis.exceptions.NoPermissionError
-    ):
-        return PermissionDenied(f"the server does not allow it ({word})", driver=DRIVER)
-    if word == "OOM" or "OOM command" in str(error):
-        return Throttled("the server has no memory left", driver=DRIVER)
-    if word in (
-        "LOADING",
-        "BUSY",
-        "MISCONF",
-        "MASTERDOWN",
-        "NOREPLICAS",
-        "READONLY",
-        "CLUSTERDOWN",
-    ):
-        return Unavailable(f"the server does not take it now ({word})", driver=DRIVER)
-    if word in ("WRONGTYPE", "CROSSSLOT", "MOVED"):
-        return InvalidRequest(f"the key is used for something else ({word})", driver=DRIVER)
-    return None
+def _refused(error: BaseException) -> PolystoreError | None:
+    """What the server says that it did not do."""
+    if "No connection available" in str(error):
+        return Unavailable("all connections are in use", driver=DRIVER)
+    words = [type(error).__name__, *_WORD.findall(str(error))]
+    found = (faults.meaning(DRIVER, word, _MEANINGS) for word in words)
+    return next((told for told in found if told is not None), None)

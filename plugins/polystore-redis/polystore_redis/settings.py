@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
 import attrs
 
-from polystore.driver.options import is_loopback, timeout_of, wrong_url
+from polystore.driver.options import Options, is_loopback, server_of
 from polystore.plugin.specs import DriverURL
 
 DRIVER = "redis"
-PORT = 6379
+OPTIONS = ("user", "prefix", "timeout", "connections", "tls")
 
 
 @attrs.frozen(kw_only=True)
@@ -40,38 +39,21 @@ def settings_of(url: DriverURL) -> Settings:
     Raises:
         ConfigError: something is missing, unknown or wrong.
     """
-    where, _, number = url.place.partition("/")
-    host, _, port = where.rpartition(":") if re.search(r":\d+\Z", where) else (where, "", "")
+    given = Options(DRIVER, url.place, url.options, OPTIONS, "the password is REDIS_PASSWORD")
+    host, port, number = server_of(url.place, 6379)
     if not host or not (number or "0").isdecimal():
-        raise wrong_url(DRIVER, "expected redis://HOST:PORT/NUMBER")
-    options = dict(url.options)
-    timeout = timeout_of(DRIVER, options.pop("timeout", "5"))
-    tls = options.pop("tls", "no" if is_loopback(host) else "yes")
-    if tls not in ("yes", "no"):
-        raise wrong_url(DRIVER, "tls is yes or no")
-    connections = options.pop("connections", "50")
-    if not (connections.isdecimal() and 1 <= int(connections) <= 10_000):
-        raise wrong_url(DRIVER, "connections is a number from 1 to 10000")
-    prefix, user = options.pop("prefix", "ps"), options.pop("user", None)
-    if options:
-        known = "user, prefix, timeout, connections, tls"
-        raise wrong_url(DRIVER, f"unknown options {sorted(options)}; there are: {known}")
-    client: dict[str, Any] = {
+        raise given.wrong("expected redis://HOST:PORT/NUMBER")
+    client = {
         "host": host,
-        "port": int(port or PORT),
+        "port": port,
         "db": int(number or 0),
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
+        "username": given.get("user"),
+        "password": os.environ.get("REDIS_PASSWORD"),  # now: it may be gone when it is needed
     }
-    if user is not None:
-        client["username"] = user
-    secret = os.environ.get("REDIS_PASSWORD")  # now: it may be gone when a connection is needed
-    if secret:
-        client["password"] = secret
     return Settings(
-        prefix=prefix,
-        timeout=timeout,
-        tls=tls == "yes",
-        connections=int(connections),
+        prefix=given.text("prefix", "ps"),
+        timeout=given.timeout(),
+        tls=given.yes("tls", default=not is_loopback(host)),
+        connections=given.number("connections", 50, 10_000),
         client=client,
     )

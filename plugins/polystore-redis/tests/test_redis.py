@@ -13,6 +13,7 @@ import redis
 
 import polystore_engines.redis
 from polystore.driver import ANYTHING, Consistency, Driver, Segment, Write
+from polystore.driver.faults import Silent
 from polystore.driver.keycodec import encode_key
 from polystore.errors import (
     ConfigError,
@@ -28,7 +29,7 @@ from polystore.queries import QueryPlan
 from polystore.schema import Collection
 from polystore_engines import Engine
 from polystore_redis.driver import RedisDriver, open_redis
-from polystore_redis.faults import NotSent, Silent, translated
+from polystore_redis.faults import NotSent, translated
 from polystore_redis.settings import settings_of
 
 Opened = Callable[..., Driver]
@@ -102,6 +103,12 @@ def test_a_wrong_url_is_refused(wrong: DriverURL, says: str) -> None:
         (redis.ResponseError("MISCONF secret"), Unavailable),
         (redis.ResponseError("NOAUTH secret"), PermissionDenied),
         (redis.ResponseError("ERR secret"), DriverError),
+        (redis.ResponseError("ERR in script: @user_script:1: -OOM command secret"), Throttled),
+        (redis.exceptions.OutOfMemoryError("secret"), Throttled),
+        (redis.exceptions.ReadOnlyError("secret"), Unavailable),
+        (redis.exceptions.BusyLoadingError("secret"), Unavailable),
+        (redis.exceptions.NoPermissionError("secret"), PermissionDenied),
+        (redis.AuthenticationError("secret"), PermissionDenied),
         (NotSent(), Unavailable),
         (Silent(), Unavailable),
     ],

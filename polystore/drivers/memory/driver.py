@@ -25,8 +25,9 @@ from polystore.driver import (
     Write,
     Written,
 )
-from polystore.driver.absence import closed, no_collection, no_index
+from polystore.driver.absence import closed, no_collection, no_index, problems
 from polystore.driver.bookkeeping import holds, refusals
+from polystore.driver.paging import position
 from polystore.driver.policies import OPTION, Policed, empties, policed
 from polystore.driver.spans import span
 from polystore.drivers.memory.table import Table
@@ -140,12 +141,8 @@ class MemoryDriver(Driver):
             keys = table.within(index, span(plan, after), plan.descending, limit)
             rows = [(key, table.rows[key]) for key in keys]
         records = [row.stored(key) for key, row in rows]
-        following = None
-        if len(records) == limit and rows:
-            key, row = rows[-1]
-            values = tuple((row.fields or {})[name] for name in index.fields) if index else ()
-            following = Position(key, values)
-        return QueryPage(records, following)
+        ends = len(records) < limit or not records
+        return QueryPage(records, None if ends else position(plan, records[-1]))
 
     def scan(
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int
@@ -190,14 +187,8 @@ class MemoryDriver(Driver):
         if table is None:
             return Description(exists=False)
         problem = _key_problem(collection, table)
-        missing = [k.index for k in _indexes(collection) if table.indexes.get(k.index.name) != k]
-        return Description(
-            exists=True,
-            problems=(
-                *([problem] if problem else []),
-                *(no_index(self.name, collection, index).message for index in missing),
-            ),
-        )
+        missing = problems(self.name, collection, _indexes(collection), table.indexes.values())
+        return Description(True, ((problem,) if problem else ()) + missing)
 
     def native(self, collection: Collection | None = None) -> Mapping[str, Table]:
         """The tables by name of collection, as they are; whoever changes them knows how."""
