@@ -23,12 +23,15 @@ import attrs
 
 from polystore.capabilities import Capabilities
 from polystore.driver.tariff import Tariff
-from polystore.errors import PolystoreError, Unsupported
+from polystore.errors import Contention, PolystoreError, Unavailable, Unsupported
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Fields, Key
 
 T = TypeVar("T")
+
+NOT_APPLIED = (Unavailable, Contention, Unsupported)
+"""What one write of many may fail with, the others being carried out."""
 
 Token: TypeAlias = Any
 """What a driver compares at commit; opaque to the core. Two states never share one."""
@@ -379,9 +382,21 @@ class Driver(ABC):
     def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
         """Carry out writes, unordered and not as one; an outcome for each, in their order.
 
-        The default is a loop. A write whose outcome is unknown raises for the whole call.
+        The default is a loop. A write whose outcome is unknown raises for the whole call; where the
+        database is gone, what is left is not tried.
         """
-        return [self.write(write) for write in writes]
+        outcomes: list[Written | Refused | Unprocessed] = []
+        for place, write in enumerate(writes):
+            try:
+                outcomes.append(self.write(write))
+            except Exception as error:
+                told = self.translate(error)
+                if not isinstance(told, NOT_APPLIED):
+                    raise
+                if isinstance(told, Unavailable):
+                    return outcomes + [Unprocessed(told)] * (len(writes) - place)
+                outcomes.append(Unprocessed(told))
+        return outcomes
 
     def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
         """Carry out all writes, or none, if every condition holds at one moment.
