@@ -190,6 +190,39 @@ def test_what_is_no_json_is_listed_apart(opened: Opened) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.rule("DRV-16")
+def test_halves_leave_only_what_cannot_be_read(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan of one half asks for no record of the other."""
+    driver = opened()
+    collection = things(driver)
+    for n in range(40):
+        driver.write(Write(collection, (f"{n}",), {"id": f"{n}"}))
+    read = driver._read  # type: ignore[attr-defined]
+
+    def failing(keys: list[str], arguments: list[str]) -> object:
+        if encode_key(("7",)) in arguments:
+            raise redis.TimeoutError
+        return read(keys, arguments)
+
+    monkeypatch.setattr(driver, "_read", failing)
+    left, found, lost = [Segment(0, 1)], set(), list[Segment]()
+    while left:
+        segment = left.pop()
+        try:
+            found |= {stored.key for stored in driver.scan(collection, segment, None, 100).records}
+        except Silent:
+            if len(segment.path) < 12:
+                assert driver.halve(collection, segment)
+                left += segment.halves()
+            else:
+                lost.append(segment)
+    assert len(lost) == 1
+    assert found == {(f"{n}",) for n in range(40) if n != 7}
+
+
+@pytest.mark.engine
 def test_a_child_leaves_its_parents_connections_alone(opened: Opened) -> None:
     driver = opened()
     collection = things(driver)
