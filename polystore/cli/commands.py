@@ -19,6 +19,7 @@ from polystore.cli.output import Output, json_option, reported
 from polystore.cli.poison import poison
 from polystore.cli.preflight import preflight
 from polystore.cli.rehearse.command import rehearse
+from polystore.cli.replay import replay
 from polystore.cli.scaffold import new_driver
 from polystore.cli.simulate import simulate
 from polystore.cli.status import status
@@ -120,5 +121,6 @@ migrate.add_command(poison)
 migrate.add_command(verify)
 main.add_command(migrate)
 main.add_command(demo)
+main.add_command(replay)
 main.add_command(simulate)
 main.add_command(rehearse)

@@ -90,11 +90,7 @@ def conformance(
 
     Exit code 1: a promise is broken, or a database cannot be reached.
     """
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"the suite needs {' and '.join(missing)}: pip install 'polystore-core[conformance]'"
-        )
+    require_suite()
     if all_pairs:
         pairs += tuple(combinations_with_replacement(_with_a_harness(), 2))
     if not drivers and not pairs:
@@ -112,6 +108,7 @@ def conformance(
     arguments += ["-q"] * bool(pairs)  # their cases come in the order of places, not of files
     arguments += ["--allow-unavailable"] * allow_unavailable + ["-x"] * first
     arguments += [] if select is None else ["-k", select]
+    arguments += [] if report is None else [f"--polystore-traces={report.absolute().parent}"]
     arguments += [] if rule is None else [f"--polystore-rule={rule}"]
     with TemporaryDirectory(prefix="polystore-conformance-") as folder:
         path = (report or Path(folder) / "report").absolute()
@@ -121,6 +118,15 @@ def conformance(
             data = json.loads(found.read_text())
             Output(as_json=as_json).result(data, *grid(data["reports"]))
     sys.exit(code)
+
+
+def require_suite() -> None:
+    """Raises ConfigError where a package that the suite needs is not installed."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"the suite needs {' and '.join(missing)}: pip install 'polystore-core[conformance]'"
+        )
 
 
 def _with_a_harness() -> list[str]:

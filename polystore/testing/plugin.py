@@ -26,6 +26,7 @@ PROFILE = "polystore_profile"
 PROFILES = ("smoke", "default", "remote", "nightly")
 RULE = "polystore_rule"
 REPORT = "polystore_report"
+TRACES = "polystore_traces"
 DEVIATIONS = "polystore_deviations"
 STORED = "about_what_is_stored"
 """Marks tests of what no option of a URL has a part in."""
@@ -80,6 +81,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         default=None,
         help="write what was found to PATH.json, and as a page to PATH.md",
+    )
+    group.addoption(
+        "--polystore-traces",
+        dest=TRACES,
+        metavar="FOLDER",
+        default=None,
+        help="where the traces of failures go, for polystore replay (default: temporary files)",
     )
 
 

@@ -11,19 +11,21 @@ from collections import Counter
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from polystore.driver import Write
 from polystore.errors import MigrationError
 from polystore.migration.backfill import Copier
 from polystore.migration.stages import SOURCE, TARGET, Stage, bucket_of
 from polystore.records import Version
+from polystore.testing.history import Operation
+from polystore.testing.machines import Broken, TracedMachine, first_step, step
 from polystore.testing.pairs import WAY, Pair, Stand
 from polystore.testing.simulator.faults import Fate, Sent, held, lost, unanswered
 from polystore.testing.simulator.fleet import ITEMS
 from polystore.testing.simulator.load import Load
 from polystore.testing.simulator.rest import come_to_rest
 from polystore.testing.suite.pairs.records import item
+from polystore.testing.traces import Step
 from polystore.values import Key
 
 ENTRIES = (
@@ -31,41 +33,65 @@ ENTRIES = (
     "dual-read at 100", "prepare", "armed",
 )  # fmt: skip
 OWNERS = ("ann", "bob")
-KEYS: list[Key] = [(owner, n) for owner in OWNERS for n in (1, 2)]
+KEYS: dict[str, Key] = {f"{owner}-{n}": (owner, n) for owner in OWNERS for n in (1, 2)}
 LOSSES = {"lost": lost, "unanswered": unanswered, "held": lambda sent: held(sent, 2.0)}
 
 clients = st.sampled_from([0, 1])
-keys = st.sampled_from(KEYS)
+keys = st.sampled_from([*KEYS])
 acts = st.integers(0, 13)
 between = st.lists(st.tuples(st.integers(0, 6), clients, keys, acts), min_size=1, max_size=4)
 
 
-class PairMachine(RuleBasedStateMachine):
+PROGRAM = """\
+from polystore.testing.replay import migrated
+
+with migrated({!r}, {!r}, {!r}) as run:
+"""
+
+
+class PairMachine(TracedMachine):
     """STG-4, WR-9, MIR-3, MIR-6, BF-2, DIA-5: one store, wherever its records lie.
 
     Args:
         pair: the databases.
         name: the place where it begins.
         fired: counts what came about, over all runs.
+        broken: gets a run that breaks a promise.
     """
 
-    def __init__(self, pair: Pair, name: str, fired: Counter[str]) -> None:
-        super().__init__()
+    def __init__(self, pair: Pair, name: str, fired: Counter[str], broken: Broken) -> None:
+        super().__init__(pair.names, name, broken)
         self.pair = pair
         self.name = name
         self.fired = fired
         self.stand: Stand | None = None
         self.seen: list[dict[Key, tuple[Any, Version]]] = [{}, {}]
         self.born = 1
+        self._said = 0
 
-    @initialize(there=st.lists(keys, min_size=2, unique=True))
-    def begin(self, there: list[Key]) -> None:
+    def told(self) -> str:
+        lines = "".join(f"    {line}\n" for line in self.program)
+        return PROGRAM.format(*self.drivers, self.name) + lines
+
+    def took(self, step: Step) -> None:
+        """Its line in the program, and beneath it what clients asked for and were answered."""
+        self.program.append(f"run.{step}")
+        if self.stand is not None:
+            self.program += [f"# {operation_told(one)}" for one in self._new()]
+
+    def _new(self) -> list[Operation]:
+        asked = self.load.history[self._said :]
+        self._said = len(self.load.history)
+        return asked
+
+    @first_step(there=st.lists(keys, min_size=2, unique=True))
+    def begin(self, there: list[str]) -> None:
         """Start at the place, with records from before."""
         self.stand = Stand(self.pair, WAY[self.name].entry)
         self.fleet = self.stand.fleet
         self.load = Load(self.fleet, owners=OWNERS)
         for key in there:
-            self._preload(key)
+            self._preload(KEYS[key])
         WAY[self.name].ready(self.stand)
 
     def _preload(self, key: Key) -> None:
@@ -82,19 +108,22 @@ class PairMachine(RuleBasedStateMachine):
 
     # -- clients ------------------------------------------------------------------------------
 
-    @rule(client=clients, key=keys, act=acts)
-    def asks(self, client: int, key: Key, act: int) -> None:
+    @step(client=clients, key=keys, act=acts)
+    def asks(self, client: int, key: str, act: int) -> None:
         """One operation on one record."""
+        self._ask(client, KEYS[key], act)
+
+    def _ask(self, client: int, key: Key, act: int) -> None:
         assert self.stand is not None
         single = self.load.single(self.stand.clients[client], key, act, self.seen[client])
         self.stand.run(client, single)
 
-    @rule(owner=st.sampled_from(OWNERS), acts=st.tuples(acts, acts), key=keys)
-    def both_ask(self, owner: str, acts: tuple[int, int], key: Key) -> None:
+    @step(owner=st.sampled_from(OWNERS), acts=st.tuples(acts, acts), key=keys)
+    def both_ask(self, owner: str, acts: tuple[int, int], key: str) -> None:
         """Two operations at once, and a transaction beside them."""
         assert self.stand is not None
         tasks = [
-            self.fleet.spawn(member, self.load.single(member, key, act, {}), "at once")
+            self.fleet.spawn(member, self.load.single(member, KEYS[key], act, {}), "at once")
             for member, act in zip(self.stand.clients, acts, strict=True)
         ]
         tasks.append(
@@ -103,7 +132,7 @@ class PairMachine(RuleBasedStateMachine):
         for task in tasks:
             self.fleet.finish(task)
 
-    @rule(client=clients, owner=st.sampled_from(OWNERS))
+    @step(client=clients, owner=st.sampled_from(OWNERS))
     def looks(self, client: int, owner: str) -> None:
         """A query of an owner, and a transaction that only reads."""
         assert self.stand is not None
@@ -111,8 +140,8 @@ class PairMachine(RuleBasedStateMachine):
         self.stand.run(client, self.load.query(member, owner))
         self.stand.run(client, self.load.both(member, owner))
 
-    @rule(client=clients, key=keys, act=st.integers(4, 13), how=st.sampled_from([*LOSSES]))
-    def asks_in_vain(self, client: int, key: Key, act: int, how: str) -> None:
+    @step(client=clients, key=keys, act=st.integers(4, 13), how=st.sampled_from([*LOSSES]))
+    def asks_in_vain(self, client: int, key: str, act: int, how: str) -> None:
         """The first call of an operation that writes has no answer."""
         assert self.stand is not None
         member = self.stand.clients[client]
@@ -125,12 +154,12 @@ class PairMachine(RuleBasedStateMachine):
             return LOSSES[how](sent)
 
         self.fleet.network.rules.append(strikes)
-        self.asks(client, key, act)
+        self._ask(client, KEYS[key], act)
         self.fleet.network.rules.remove(strikes)
         self.fired["no answer"] += len(met)
 
-    @rule(client=clients, key=keys, act=st.integers(4, 13), point=st.integers(0, 3))
-    def dies(self, client: int, key: Key, act: int, point: int) -> None:
+    @step(client=clients, key=keys, act=st.integers(4, 13), point=st.integers(0, 3))
+    def dies(self, client: int, key: str, act: int, point: int) -> None:
         """A process is killed at some call of what it does; another takes its place."""
         assert self.stand is not None
         member, calls = self.stand.clients[client], Counter[str]()
@@ -145,7 +174,7 @@ class PairMachine(RuleBasedStateMachine):
             return Fate(apply=0.3)
 
         self.fleet.network.rules.append(kills)
-        single = self.load.single(member, key, act, self.seen[client])
+        single = self.load.single(member, KEYS[key], act, self.seen[client])
         task = self.fleet.spawn(member, single, "dying")
         self.fleet.run_until(lambda: task.done or not member.process.alive, 60.0, "its end")
         self.fleet.network.rules.remove(kills)
@@ -156,14 +185,14 @@ class PairMachine(RuleBasedStateMachine):
         self.stand.clients[client] = self.fleet.member(f"c{self.born}")
         self.fired["crash"] += 1
 
-    @rule(seconds=st.sampled_from([0.3, 3.0]))
+    @step(seconds=st.sampled_from([0.3, 3.0]))
     def waits(self, seconds: float) -> None:
         """Time passes."""
         self.fleet.pass_time(seconds)
 
     # -- the migration ------------------------------------------------------------------------
 
-    @rule()
+    @step()
     def forwards(self) -> None:
         """The next stage, up to where nothing leads back from, and what its gate wants."""
         self._turned("forwards", self._forwards)
@@ -184,7 +213,7 @@ class PairMachine(RuleBasedStateMachine):
             if self.stand.stage is Stage.DUAL_READ:
                 operator.verify()
 
-    @rule()
+    @step()
     def backwards(self) -> None:
         """The stage before, or the dial towards the source."""
         assert self.stand is not None
@@ -202,8 +231,8 @@ class PairMachine(RuleBasedStateMachine):
             self.fired[what] += 1
             self.fired[f"in {self.fleet.setting.stage.value}"] += 1
 
-    @rule(between=between, early=st.booleans())
-    def copies(self, between: list[tuple[int, int, Key, int]], early: bool) -> None:
+    @step(between=between, early=st.booleans())
+    def copies(self, between: list[tuple[int, int, str, int]], early: bool) -> None:
         """A copy, and operations while some of its calls are on their way."""
         assert self.stand is not None
         if self.stand.stage is not Stage.DUAL_WRITE:
@@ -230,7 +259,7 @@ class PairMachine(RuleBasedStateMachine):
             self.fleet.pass_time(0.01)
             while due:
                 _, client, key, act = between[due.pop()]
-                self.asks(client, key, act)
+                self._ask(client, KEYS[key], act)
                 self.fired["copy beside a write"] += 1
         self.fleet.network.rules.remove(slow)
         if task.error is not None and not isinstance(task.error, MigrationError):
@@ -238,12 +267,39 @@ class PairMachine(RuleBasedStateMachine):
 
     # -- the end ------------------------------------------------------------------------------
 
-    def teardown(self) -> None:
+    def rest(self) -> None:
         """All comes to rest: sides equal, histories explained."""
-        stand, self.stand = self.stand, None
-        if stand is None:
-            return
-        try:
+        if self.stand is not None:
+            self.program.append("# then all comes to rest, and is judged")
             come_to_rest(self.fleet, self.load)
-        finally:
+
+    def leave(self) -> None:
+        stand, self.stand = self.stand, None
+        if stand is not None:
             stand.close()
+
+
+def operation_told(operation: Operation) -> str:
+    """An operation in the words of the public API, and its answer."""
+    called = _call(operation.verb, operation.cell, operation.argument)
+    answer = "no answer" if operation.open else repr(operation.outcome)
+    return f"{operation.process}: {called}: {answer}"
+
+
+def _call(verb: str, cell: Any, argument: Any) -> str:
+    if cell[0] == "pair":
+        return (
+            f"store.transaction({verb} of {cell[1]}{'' if argument is None else f', {argument}'})"
+        )
+    owner, number = cell
+    new = argument[1] if verb == "replace" else argument
+    key, record = f"{owner!r}, {number}", f'{{"owner": {owner!r}, "item": {number}, "v": {new}}}'
+    return {
+        "get": f"items.get({key})",
+        "put": f"items.put({record})",
+        "insert": f"items.insert({record})",
+        "replace": f"items.put({record}, If.version(…))",
+        "add": f'items.update({key}, Increment("v"))',
+        "delete": f"items.delete({key})",
+        "remove": f"items.delete({key}, when=If.version(…))",
+    }[verb]

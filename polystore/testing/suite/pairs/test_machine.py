@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from polystore.testing.machines import Broken, shown
 from polystore.testing.pairs import Pair
+from polystore.testing.plugin import TRACES
 from polystore.testing.suite.pairs.machine import ENTRIES, PairMachine
 
 
@@ -46,11 +48,13 @@ MUST = ("forwards", "backwards", "crash", "no answer")
 @pytest.mark.timeout(0)
 @pytest.mark.share(10)
 @pytest.mark.parametrize("name", ENTRIES)
-def test_one_store_wherever_its_records_lie(pair: Pair, profile: str, name: str) -> None:
-    effort, fired = EFFORTS[profile], Counter[str]()
+def test_one_store_wherever_its_records_lie(
+    pair: Pair, profile: str, name: str, pytestconfig: pytest.Config
+) -> None:
+    effort, fired, broken = EFFORTS[profile], Counter[str](), Broken()
     run = partial(
         run_state_machine_as_test,
-        partial(PairMachine, pair, name, fired),  # type: ignore[arg-type]  # called, and no more
+        partial(PairMachine, pair, name, fired, broken),  # type: ignore[arg-type]  # called, and no more
         settings=settings(
             max_examples=effort.examples,
             stateful_step_count=effort.steps,
@@ -62,11 +66,12 @@ def test_one_store_wherever_its_records_lie(pair: Pair, profile: str, name: str)
         ),
     )
     must = [*MUST, *["copy beside a write"] * (name == BEFORE_COPY)]
-    if not effort.calls:
-        run()
     begun, turns = pair.calls, 0
-    while pair.calls - begun < effort.calls * (1 if all(map(fired.get, must)) else 8):
-        turns += 1
-        seed(turns)(run)()
+    with shown(broken, pytestconfig.getoption(TRACES)):
+        if not effort.calls:
+            run()
+        while pair.calls - begun < effort.calls * (1 if all(map(fired.get, must)) else 8):
+            turns += 1
+            seed(turns)(run)()
     missing = [what for what in must if not fired[what]]
     assert profile == "smoke" or not missing, f"never came about: {missing}"
