@@ -28,7 +28,7 @@ from polystore.driver import (
     Written,
     readable,
 )
-from polystore.driver.absence import no_collection, no_index
+from polystore.driver.absence import no_collection, present
 from polystore.driver.bookkeeping import holds, refusals
 from polystore.driver.keycodec import decode_key, encode_key
 from polystore.driver.policies import empties
@@ -122,9 +122,11 @@ class PostgresqlDriver(Driver):
             if plan.index is None:
                 text, values = table.by_key(plan, after, limit)
             else:
-                kept = next((k for k in table.indexes if k.index == plan.index), None)
-                if kept is None or kept not in indexes_of(collection):
-                    raise no_index(self.name, collection, plan.index)
+                declared = indexes_of(collection)
+                if not set(declared) <= set(table.indexes):
+                    self._tables.clear()  # another process may have made it by now
+                    table = self._table(connection, collection)
+                kept = present(self.name, collection, plan.index, declared, table.indexes)
                 text, values = table.by_index(kept, span(plan, after), plan.descending, limit)
             rows = connection.execute(text.encode(), values).fetchall()
             records = [table.stored(row) for row in rows]

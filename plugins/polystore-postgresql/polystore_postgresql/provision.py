@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polystore.driver.absence import no_index
-from polystore.driver.policies import Policed
+from polystore.driver.policies import Policed, joined
 from polystore.schema import Collection
 from polystore_postgresql.connections import Connection
 from polystore_postgresql.settings import DRIVER
@@ -39,17 +39,17 @@ def create(connection: Connection, schema: str, collection: Collection) -> None:
             )
         for name, kind in KEPT.items():
             _run(connection, f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {name} {kind}")
-        known = there.indexes if there else ()
-        new = [kept for kept in declared if kept not in known]
-        for kept in new:
-            _index(connection, table, kept)
-        names = {kept.index.name for kept in declared}
-        others = [kept for kept in known if kept.index.name not in names]
+        before = Table(collection, schema) if there is None else there
+        _run(connection, f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {before.mark} bool")
+        new = [kept for kept in declared if kept not in before.indexes]
         if new:
+            after = Table(collection, schema, joined(declared, before.indexes))
+            _run(connection, f"ALTER TABLE {table.name} RENAME {before.mark} TO {after.mark}")
+            for kept in new:
+                _index(connection, table, kept)
             _fill(connection, table)
-        text = comment([*declared, *others])
-        quote = text.replace("'", "''").replace("%", "%%")
-        _run(connection, f"COMMENT ON TABLE {table.name} IS '{quote}'")
+            text = comment(after.indexes).replace("'", "''").replace("%", "%%")
+            _run(connection, f"COMMENT ON TABLE {table.name} IS '{text}'")
 
 
 def drop(connection: Connection, schema: str, collection: Collection) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import attrs
@@ -33,6 +35,10 @@ from polystore_postgresql.settings import DRIVER
 DOCUMENT = "_ps_doc"
 ENTRY = "_ps_i:"
 """Prefix of a column with the place of a record in an index."""
+
+MARK = "_ps_k:"
+"""Prefix of an empty column that every write names; its name changes with the indexes kept. What
+was prepared for others fails, and the table is read again."""
 
 KEPT = {DOCUMENT: "jsonb", WRITE_ID: "text", STAMP: "bigint", TOMBSTONE: "bool", EXPIRES: "bigint"}
 """The columns beside the key."""
@@ -95,6 +101,11 @@ class Table:
     def name(self) -> str:
         """The table's name, quoted."""
         return f"{quoted(self.schema)}.{quoted(self.collection.name)}"
+
+    @cached_property
+    def mark(self) -> str:
+        """The column that is there while the table keeps these indexes, quoted."""
+        return quoted(MARK + sha256(comment(self.indexes).encode()).hexdigest()[:16])
 
     @property
     def _keys(self) -> list[str]:
@@ -211,6 +222,7 @@ class Table:
             STAMP: write.stamp,
             TOMBSTONE: True if write.fields is None else None,
             EXPIRES: write.expires,
+            self.mark: None,
         }
         for kept in self.indexes:
             entry = kept.entry(write.fields, write.key)

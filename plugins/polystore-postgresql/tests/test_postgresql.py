@@ -18,6 +18,7 @@ from polystore.driver import (
     Committed,
     Consistency,
     Driver,
+    Unchanged,
     Write,
     Written,
 )
@@ -29,6 +30,7 @@ from polystore.errors import (
     Unavailable,
 )
 from polystore.plugin.specs import DriverURL
+from polystore.queries import QueryPlan
 from polystore.schema import Collection
 from polystore.testing import strategies as portable
 from polystore.values import same
@@ -166,6 +168,36 @@ def test_a_token_tells_of_writers_past_the_library(opened: Opened, made: Made) -
     assert stored is not None
     assert stored.write_id == "w1"
     assert stored.token != written.token
+
+
+@pytest.mark.engine
+@pytest.mark.rule("DRV-19")
+@pytest.mark.parametrize("way", ["put", "put unchanged", "many", "commit"])
+def test_who_does_not_declare_an_index_keeps_it_as_well(
+    opened: Opened, made: Made, way: str
+) -> None:
+    """As while a new version of an application is rolled out; then its policy is changed."""
+    bare, old, new = made(), opened(), opened()
+    written = old.write(Write(bare, ("k",), {"id": "k", "state": "x"}))
+    assert isinstance(written, Written)
+    for policy, kept in (("encode", "s"), ("omit", "")):
+        things = Collection(
+            bare.name, ["id"], indexes={"by_state": ["state:str"]},
+            placements={"postgresql": {"policy": {"by_state": policy}}},
+        )  # fmt: skip
+        new.create(things)
+        puts = [Write(bare, ("k",), {"id": "k", "state": kept}, write_id=policy)]
+        if way == "many":
+            old.write_many(puts)
+        elif way == "commit":
+            old.commit(puts, [])
+        else:
+            (stored,) = old.read(bare, [("k",)], Consistency.STRONG).records
+            if way == "put unchanged" and stored is not None:
+                puts[0].condition = Unchanged(stored.token)
+            assert isinstance(old.write(puts[0]), Written)
+        page = new.query(things, QueryPlan(things.index("by_state"), (kept,)), None, 10)
+        assert len(page.records) == (policy == "encode")
 
 
 @pytest.mark.engine

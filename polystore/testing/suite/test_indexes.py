@@ -11,11 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polystore.capabilities import EmptyIndexed
-from polystore.driver import Driver, Write
+from polystore.capabilities import EmptyIndexed, Scope
+from polystore.driver import NOTHING, Driver, Write
 from polystore.queries import Above, Below, Between, From, Position, QueryPlan, Range, UpTo
 from polystore.schema import Collection, Index
-from polystore.testing.suite.calls import Make, answer, delete, fill, found, put, tombstone, written
+from polystore.testing.harness import Harness
+from polystore.testing.suite.calls import (
+    Make,
+    answer,
+    committed,
+    delete,
+    fill,
+    found,
+    put,
+    tombstone,
+    written,
+)
 from polystore.testing.suite.neutral import key_order, value_order
 from polystore.values import CANONICAL_NAN, Fields, GeoPoint, Key, Ref, same
 
@@ -287,6 +298,26 @@ def test_an_index_of_key_fields(driver: Driver, make: Make) -> None:
     assert keys_of(driver, things, plan) == [("a", 1), ("b", 1), ("c", 1)]
     ranged = QueryPlan(things.index("by_s"), (2,), Above("a"), descending=True)
     assert keys_of(driver, things, ranged) == [("c", 2), ("b", 2)]
+
+
+@pytest.mark.rule("DRV-19")
+def test_an_index_that_another_process_makes(
+    harness: Harness, driver: Driver, another: Driver, make: Make
+) -> None:
+    """Whoever had the collection open writes in each way, and asks."""
+    bare = make()
+    for one in (driver, another):
+        written(one, put(bare, ("before",), state="other"))
+    things = harness.placed(Collection(bare.name, ["id"], indexes=[BY_STATE]))
+    driver.create(things)
+    written(another, put(things, ("a",), state="s"))
+    fill(another, [put(things, ("b",), NOTHING, state="s")])
+    keys = [("a",), ("b",)]
+    if another.capabilities(things).transactions.scope is not Scope.NONE:
+        committed(another, [put(things, ("c",), state="s")])
+        keys.append(("c",))
+    for one in (driver, another):
+        assert keys_of(one, things, QueryPlan(BY_STATE, ("s",))) == keys
 
 
 @pytest.mark.rule("CAP-3", "QRY-3")
