@@ -44,13 +44,13 @@ def simulate(
     Exit code 1: a promise was broken, and the story shows how.
     """
     from polystore.testing.simulator import Choices, Trial  # loads what nobody else needs
-    from polystore.testing.simulator.batch import EVERY_PAIR, TO_A_MIRROR, played
+    from polystore.testing.simulator.batch import HOMES, PLAYED, played
     from polystore.testing.simulator.shrink import shown
     from polystore.testing.simulator.story import told_run
 
-    pair = next((p for p in (*EVERY_PAIR, TO_A_MIRROR) if ",".join(p) == names), None)
+    pair = next((p for p in PLAYED if ",".join(p) == names), None)
     if pair is None:
-        known = ", ".join(dict.fromkeys(first for first, _ in EVERY_PAIR))
+        known = ", ".join(HOMES)
         raise click.UsageError(f"--pair wants two of {known}, with a comma, not {names!r}")
     play = Trial if walk else partial(played, pair)
     run = shown(play, Choices.seeded(seed) if walk else Choices.seeded(seed, *pair), tries)

@@ -16,12 +16,18 @@ from polystore.testing.simulator.plan import MIRRORED, PAIRS
 from polystore.testing.simulator.trial import Trial
 from polystore.testing.simulator.watch import Violation
 
-_HOMES = [name for name in MANNERS if name != MASKED]
-EVERY_PAIR = tuple(product(_HOMES, _HOMES))
-"""Source and target, by the names of their drivers; each with each, itself too."""
+HOMES = tuple(name for name in MANNERS if name != MASKED)
+"""The databases that can be a home, by the names of their drivers."""
+
+_EACH = ("memory", "sqlite", "datastore", "dynamodb")
+EVERY_PAIR = tuple(product(_EACH, _EACH))
+"""Source and target of the figures of the protocol; each with each, itself too."""
 
 TO_A_MIRROR = ("memory", MASKED)
 """A pair whose target cannot be more than a mirror."""
+
+PLAYED = (*product(HOMES, HOMES), TO_A_MIRROR)
+"""All pairs that can be played."""
 
 
 @attrs.define

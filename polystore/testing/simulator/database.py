@@ -21,3 +21,7 @@ class Database(Driver):
     def lags(self, method: str, arguments: Sequence[Any]) -> bool:
         """Whether the simulator may have this call answered with an earlier state."""
         return False
+
+    def parts(self, method: str) -> bool:
+        """Whether a ``read`` or ``write_many`` may get to a part of what was asked alone."""
+        return True

@@ -52,6 +52,8 @@ PLACES = {
     "sqlite": "sqlite:////nowhere/simulated.db",
     "datastore": "datastore://simulated?emulator=localhost:1",
     "dynamodb": "dynamodb://eu-west-1?endpoint=http://localhost:1",
+    "postgresql": "postgresql://localhost:1/simulated",
+    "redis": "redis://localhost:1/0",
 }
 """Where a driver is opened to be asked for its descriptor; nothing is called there."""
 
@@ -67,6 +69,8 @@ class Manners:
         knows_own: whether a repeated write that finds itself there is a success.
         scattered: whether a scan goes in an order of its own, not in that of the keys.
         lags: whether a read that need not be strong may answer with an earlier state.
+        whole: whether many writes are one transaction: none of them is left unprocessed.
+        patient: whether a read gets to every key.
     """
 
     versions: bool = True
@@ -74,6 +78,8 @@ class Manners:
     knows_own: bool = False
     scattered: bool = False
     lags: bool = False
+    whole: bool = False
+    patient: bool = False
 
 
 MANNERS = {
@@ -81,9 +87,16 @@ MANNERS = {
     "sqlite": Manners(versions=False),
     "datastore": Manners(tells=False, lags=True),
     "dynamodb": Manners(versions=False, knows_own=True, scattered=True, lags=True),
+    "postgresql": Manners(whole=True, patient=True),
+    "redis": Manners(patient=True),
     "masked": Manners(),
 }
-"""The databases that can be imitated; ``masked`` has neither conditions nor transactions."""
+"""The databases that can be imitated; ``masked`` has neither conditions nor transactions.
+
+PostgreSQL's tokens are those of row versions, and Redis counts all writes. Both tell what refused a
+commit, and have no limit on items. Of many writes Redis may carry out some where PostgreSQL carries
+out all or none.
+"""
 
 MASKED = "masked"
 
@@ -222,6 +235,9 @@ class Imitation(MemoryDriver, Database):
             return arguments[2] is Consistency.EVENTUAL
         index = method == "query" and arguments[1].index is not None
         return index and self.capabilities(arguments[0]).reads.index is Freshness.EVENTUAL
+
+    def parts(self, method: str) -> bool:
+        return not (self.manners.patient if method == "read" else self.manners.whole)
 
     def read_late(
         self, collection: Collection, keys: Sequence[Key], consistency: Consistency

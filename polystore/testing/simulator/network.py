@@ -146,7 +146,7 @@ class Network:
         call = sent.call
         method, arguments = call.method, call.arguments
         left: list[int] = []
-        if fate.partial:
+        if fate.partial and self.databases[id(call.driver)].parts(sent.method):
             arguments, left = self._parted(sent)
         if fate.short:
             self.fired["short page"] += 1
