@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from polystore.driver.kept import Kept
 from polystore.driver.policies import Policed
 from polystore.errors import ConfigError, Unavailable
-from polystore.schema import Collection, Index
+from polystore.schema import Collection, Index, KeyField
 
 MAKE_IT = "make it with store.create(), or `polystore create`"
 """What to do about it: nothing is made by surprise."""
@@ -35,22 +36,44 @@ def present(
     collection: Collection,
     index: Index,
     declared: Iterable[Policed],
-    there: Iterable[Policed],
+    there: Kept,
 ) -> Policed:
     """The index of a query, as it is declared and kept. Raises ConfigError where it is not."""
     kept = next((one for one in declared if one.index == index), None)
-    if kept is None or kept not in there:
+    if kept is None or kept not in there.indexes:
         raise no_index(driver, collection, index)
     return kept
 
 
 def problems(
-    driver: str, collection: Collection, declared: Iterable[Policed], there: Iterable[Policed]
+    driver: str, collection: Collection, declared: Iterable[Policed], there: Kept
 ) -> tuple[str, ...]:
-    """What a description says of declared indexes that are not there as they are declared."""
-    kept = tuple(there)
-    missing = [one.index for one in declared if one not in kept]
-    return tuple(no_index(driver, collection, index).message for index in missing)
+    """What a description says of a key and of indexes that are not there as they are declared.
+
+    Args:
+        driver: name of the driver.
+        collection: as it is declared.
+        declared: its indexes, under their policies.
+        there: what the database has.
+    """
+    other = _key_problem(collection, there.key)
+    missing = [one.index for one in declared if one not in there.indexes]
+    found = tuple(no_index(driver, collection, index).message for index in missing)
+    return found if other is None else (other, *found)
+
+
+def check_key(driver: str, collection: Collection, key: Sequence[KeyField]) -> None:
+    """Refuse to make a collection where one of another key is. Raises ConfigError."""
+    problem = _key_problem(collection, key)
+    if problem is not None:
+        raise ConfigError(problem, collection=collection.name, driver=driver)
+
+
+def _key_problem(collection: Collection, key: Sequence[KeyField]) -> str | None:
+    if tuple(key) == collection.key:
+        return None
+    there = ", ".join(f"{field.name}:{field.type.__name__}" for field in key)
+    return f"the key is ({there}) there; declare it so, or give the collection another name"
 
 
 def closed(driver: str) -> Unavailable:

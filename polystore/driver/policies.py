@@ -12,11 +12,9 @@ NaN, infinities, −0.0, and what is beyond the reach of DynamoDB's.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -103,21 +101,6 @@ def policed(
         Policed(index, known[given[index.name]] if index.name in given else default)
         for index in collection.indexes
     )
-
-
-def written_down(kept: Iterable[Policed]) -> str:
-    """Indexes as JSON, for a database that has no place of its own for what it keeps."""
-    return json.dumps([[k.index.name, list(k.index.declared), k.policy.value] for k in kept])
-
-
-@lru_cache(maxsize=1024)
-def read_back(text: str | bytes) -> tuple[Policed, ...]:
-    """What :func:`written_down` was given.
-
-    Raises:
-        ValueError, TypeError: it is nothing that was written so.
-    """
-    return tuple(Policed(Index(name, of), Policy(word)) for name, of, word in json.loads(text))
 
 
 def joined(declared: Iterable[Policed], there: Iterable[Policed]) -> tuple[Policed, ...]:

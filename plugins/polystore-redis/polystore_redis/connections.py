@@ -25,12 +25,7 @@ class Connections(redis.BlockingConnectionPool):
         self._closed = False
         super().__init__(  # type: ignore[no-untyped-call]  # redis-py has no types here
             connection_class=redis.SSLConnection if settings.tls else redis.Connection,
-            max_connections=settings.connections,
-            timeout=settings.timeout,
-            socket_timeout=settings.timeout,
-            socket_connect_timeout=settings.timeout,
             retry=Retry(NoBackoff(), 0),
-            retry_on_error=[],
             **settings.client,
         )
 
@@ -41,12 +36,16 @@ class Connections(redis.BlockingConnectionPool):
             NotSent: none could be made, or all stay in use.
             Unavailable: the driver is closed.
         """
-        if self._closed:
-            raise closed(DRIVER)
+        self.check_open()
         try:
             return super().get_connection()  # type: ignore[no-untyped-call]  # nor here
         except (redis.RedisError, OSError) as error:
             raise NotSent from error
+
+    def check_open(self) -> None:
+        """Raise Unavailable where the driver is closed."""
+        if self._closed:
+            raise closed(DRIVER)
 
     def release(self, connection: Any) -> None:
         """Keep a connection for the next command, or close it where the driver is closed."""

@@ -29,13 +29,14 @@ from polystore.driver import (
     alone,
     readable,
 )
-from polystore.driver.absence import present, problems
+from polystore.driver.absence import check_key, present, problems
 from polystore.driver.faults import reading
 from polystore.driver.filling import fill
+from polystore.driver.kept import Kept, read_back, written_down
 from polystore.driver.keycodec import AFTER, decode_key, encode_key
 from polystore.driver.known import Known
 from polystore.driver.paging import key_at, position
-from polystore.driver.policies import joined, policed, read_back, written_down
+from polystore.driver.policies import joined, policed
 from polystore.driver.spans import span
 from polystore.errors import PolystoreError
 from polystore.plugin.specs import DriverURL
@@ -103,7 +104,7 @@ class RedisDriver(Driver):
         before = ""
         if plan.index is not None:
             declared = policed(collection, DRIVER, native=False)
-            if not set(declared) <= set(read_back(self._known[collection])):
+            if not set(declared) <= set(read_back(self._known[collection]).indexes):
                 self._known.forget(collection)  # another process may have made it by now
             present(DRIVER, collection, plan.index, declared, read_back(self._known[collection]))
             before = places(plan.index)
@@ -163,7 +164,7 @@ class RedisDriver(Driver):
             for part in parts:
                 known = self._known[part.collection]
                 keys += self._places(part.collection, "mrkx")
-                arguments += [known, *described(part, read_back(known))]
+                arguments += [known, *described(part, read_back(known).indexes)]
             return self._write(keys, arguments)
 
         state, answers = self._known.settled([part.collection for part in parts], attempt)
@@ -183,11 +184,12 @@ class RedisDriver(Driver):
     def create(self, collection: Collection) -> None:
         declared = policed(collection, DRIVER, native=False)
         there = self._asked(collection)
-        known = read_back(there) if there else ()
+        kept = read_back(there) if there else Kept(collection.key, ())
+        check_key(DRIVER, collection, kept.key)
         (place,) = self._places(collection, "m")
-        self._client.set(place, written_down(joined(declared, known)))
+        self._client.set(place, written_down(collection, joined(declared, kept.indexes)))
         self._known.forget(collection)
-        if there and not set(declared) <= set(known):
+        if there and not set(declared) <= set(kept.indexes):
             fill(self, collection)
 
     def drop(self, collection: Collection) -> None:
@@ -203,6 +205,7 @@ class RedisDriver(Driver):
 
     def native(self, collection: Collection | None = None) -> redis.Redis:
         """redis-py's client over this driver's connections."""
+        self._connections.check_open()
         return self._client
 
     def close(self) -> None:

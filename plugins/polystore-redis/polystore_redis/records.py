@@ -1,7 +1,8 @@
 """Records as texts, and what the scripts are told of a write or check.
 
-A record is ``token LF stamp LF JSON``, its stamp as 20 digits or empty. A text of another form is a
-record of another program: a JSON object of its fields, and its token is its SHA-1.
+A record is ``number LF stamp LF JSON``: the number of its write, the stamp as 20 digits or empty. A
+text of another form is a record of another program: a JSON object of its fields. The SHA-1 of all
+is the token: no two writes have one number, and another program's change is seen as well.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ STAMPS = 2**63
 
 
 def document(write: Write) -> str:
-    """What a put or tombstone keeps beside token and stamp, as JSON."""
+    """What a put or tombstone keeps beside number and stamp, as JSON."""
     kept: Fields = {WRITE_ID: write.write_id, EXPIRES: write.expires}
     told = {name: value for name, value in kept.items() if value is not None}
     if write.fields is not None:
@@ -47,12 +48,12 @@ def stored(collection: Collection, key: Key, raw: bytes | None) -> Stored | None
     if raw is None:
         return None
     named: Fields = dict(zip(collection.key_names, key, strict=True))
-    token, _, rest = raw.decode().partition("\n")
+    token = sha1(raw, usedforsecurity=False).hexdigest()
+    number, _, rest = raw.decode().partition("\n")
     stamp, _, body = rest.partition("\n")
     try:
-        if not token.isdecimal():
-            fields = {**decode_document(raw.decode()), **named}
-            return Stored(key, fields, sha1(raw, usedforsecurity=False).hexdigest())
+        if not number.isdecimal():
+            return Stored(key, {**decode_document(raw.decode()), **named}, token)
         told: dict[str, Any] = decode_document(body)
     except (ValueError, TypeError):  # no JSON, no object
         raise Unsupported("the text of a record is no JSON object", driver=DRIVER) from None

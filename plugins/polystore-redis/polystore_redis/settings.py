@@ -20,16 +20,12 @@ class Settings:
 
     Attributes:
         prefix: what all keys of the database begin with.
-        timeout: seconds that one call may take.
         tls: whether the connection is encrypted and the server's certificate checked.
-        connections: most connections at once.
-        client: what redis-py is given. ``repr`` shows none of it: it may hold a password.
+        client: what redis-py's pool is given. ``repr`` shows none of it: it may hold a password.
     """
 
     prefix: str
-    timeout: float
     tls: bool
-    connections: int
     client: dict[str, Any] = attrs.field(repr=False)
 
 
@@ -43,17 +39,20 @@ def settings_of(url: DriverURL) -> Settings:
     host, port, number = server_of(url.place, 6379)
     if not host or not (number or "0").isdecimal():
         raise given.wrong("expected redis://HOST:PORT/NUMBER")
+    timeout = given.timeout()
     client = {
         "host": host,
         "port": port,
         "db": int(number or 0),
         "username": given.get("user"),
         "password": os.environ.get("REDIS_PASSWORD"),  # now: it may be gone when it is needed
+        "max_connections": given.number("connections", 50, 10_000),
+        "timeout": timeout,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
     }
     return Settings(
         prefix=given.text("prefix", "ps"),
-        timeout=given.timeout(),
         tls=given.yes("tls", default=not is_loopback(host)),
-        connections=given.number("connections", 50, 10_000),
         client=client,
     )

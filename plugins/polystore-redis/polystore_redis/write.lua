@@ -1,14 +1,8 @@
 -- All writes and checks, or nothing. Nothing else runs meanwhile.
--- KEYS: the counter of tokens; of each part: what its collection is, records, order, places
+-- A token is the SHA-1 of a record, in which the number of its write is told.
+-- KEYS: the counter of writes; of each part: what its collection is, records, order, places
 -- ARGV: of each part: what its collection is thought to be, key, condition, its argument,
 --   operation, text, places in indexes
-local function state(record)
-  if not record then return '', '' end
-  local token, stamp = string.match(record, '^(%d+)\n(%d*)\n')
-  if token then return token, stamp end
-  return redis.sha1hex(record), ''  -- of another program
-end
-
 local parts, answers, refused = {}, {}, false
 for i = 1, #ARGV / 7 do
   local k, a = 4 * i - 2, 7 * i - 6
@@ -19,10 +13,10 @@ for i = 1, #ARGV / 7 do
   }
   local condition, argument = ARGV[a + 2], ARGV[a + 3]
   local current = redis.call('HGET', part.records, part.key)
-  local token, stamp = state(current)
+  local stamp = current and string.match(current, '^%d+\n(%d*)\n') or ''
   local holds = condition == 'anything'
     or condition == 'nothing' and not current
-    or condition == 'unchanged' and token == argument
+    or condition == 'unchanged' and current and redis.sha1hex(current) == argument
     or condition == 'older' and stamp < argument
   parts[i], answers[i], refused = part, holds and 'ok' or current or false, refused or not holds
 end
@@ -34,8 +28,9 @@ for i, part in ipairs(parts) do
     redis.call('ZREM', part.order, part.key)
     answers[i] = ''
   elseif part.operation == 'put' then
-    answers[i] = string.format('%.0f', redis.call('INCR', KEYS[1]))
-    redis.call('HSET', part.records, part.key, answers[i] .. '\n' .. part.text)
+    local record = string.format('%.0f', redis.call('INCR', KEYS[1])) .. '\n' .. part.text
+    redis.call('HSET', part.records, part.key, record)
+    answers[i] = redis.sha1hex(record)
     redis.call('ZADD', part.order, 0, part.key)
   end
   local old = redis.call('HGET', part.places, part.key) or '[]'

@@ -12,7 +12,16 @@ import pytest
 import redis
 
 import polystore_engines.redis
-from polystore.driver import ANYTHING, Consistency, Driver, Segment, Write
+from polystore.driver import (
+    ANYTHING,
+    Consistency,
+    Driver,
+    Refused,
+    Segment,
+    Unchanged,
+    Write,
+    Written,
+)
 from polystore.driver.faults import Silent
 from polystore.driver.keycodec import encode_key
 from polystore.errors import (
@@ -187,6 +196,26 @@ def test_what_is_no_json_is_listed_apart(opened: Opened) -> None:
     (stored,) = driver.read(collection, [("k",)], Consistency.STRONG).records
     assert stored is not None
     assert stored.fields == {"id": "k", "v": 1}
+
+
+@pytest.mark.engine
+@pytest.mark.rule("DRV-2", "CON-4")
+def test_a_change_in_place_by_another_program_is_noticed(opened: Opened) -> None:
+    """Of the JSON alone, with number and stamp left as they are."""
+    driver = opened()
+    collection = things(driver)
+    written = driver.write(Write(collection, ("k",), {"id": "k", "n": 1}, ANYTHING, "w", 7))
+    assert isinstance(written, Written)
+    client, name = driver.native(), f"ps:{collection.name}:r"
+    text = client.hget(name, encode_key(("k",)))
+    client.hset(name, encode_key(("k",)), text.replace(b'"n":1', b'"n":2'))
+    mine = Write(collection, ("k",), {"id": "k", "n": 3}, Unchanged(written.token), "v", 8)
+    refused = driver.write(mine)
+    assert isinstance(refused, Refused)
+    assert refused.current is not None
+    assert (refused.current.fields, refused.current.stamp) == ({"id": "k", "n": 2}, 7)
+    mine.condition = Unchanged(refused.current.token)
+    assert isinstance(driver.write(mine), Written)
 
 
 @pytest.mark.engine

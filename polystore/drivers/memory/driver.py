@@ -25,8 +25,9 @@ from polystore.driver import (
     Write,
     Written,
 )
-from polystore.driver.absence import closed, no_collection, no_index, problems
+from polystore.driver.absence import check_key, closed, no_collection, no_index, problems
 from polystore.driver.bookkeeping import holds, refusals
+from polystore.driver.kept import Kept
 from polystore.driver.paging import position
 from polystore.driver.policies import OPTION, Policed, empties, policed
 from polystore.driver.spans import span
@@ -167,9 +168,7 @@ class MemoryDriver(Driver):
             raise closed(self.name)
         with self._lock:
             table = self._tables.setdefault(collection.name, Table(collection))
-            problem = _key_problem(collection, table)
-            if problem is not None:
-                raise ConfigError(problem, collection=collection.name, driver=self.name)
+            check_key(self.name, collection, table.key)
             for kept in _indexes(collection):
                 if table.indexes.get(kept.index.name) != kept:
                     table.add_index(kept)
@@ -186,9 +185,9 @@ class MemoryDriver(Driver):
         table = self._tables.get(collection.name)
         if table is None:
             return Description(exists=False)
-        problem = _key_problem(collection, table)
-        missing = problems(self.name, collection, _indexes(collection), table.indexes.values())
-        return Description(True, ((problem,) if problem else ()) + missing)
+        there = Kept(table.key, tuple(table.indexes.values()))
+        found = problems(self.name, collection, _indexes(collection), there)
+        return Description(exists=True, problems=found)
 
     def native(self, collection: Collection | None = None) -> Mapping[str, Table]:
         """The tables by name of collection, as they are; whoever changes them knows how."""
@@ -221,10 +220,3 @@ def _indexes(collection: Collection) -> tuple[Policed, ...]:
             driver="memory",
         )
     return policed(collection, "memory")
-
-
-def _key_problem(collection: Collection, table: Table) -> str | None:
-    if table.key == collection.key:
-        return None
-    there = ", ".join(f"{field.name}:{field.type.__name__}" for field in table.key)
-    return f"the key is ({there}) there; declare it so, or give the collection another name"

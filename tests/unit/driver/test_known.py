@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from polystore.driver import Committed, Refused, Rejected, Stored, Written, alone
-from polystore.driver.absence import present, problems
+from polystore.driver.absence import check_key, present, problems
+from polystore.driver.kept import Kept, read_back, written_down
 from polystore.driver.keycodec import encode_key
 from polystore.driver.known import TRIES, Known
 from polystore.driver.paging import key_at, position
-from polystore.driver.policies import Policed, Policy, joined, policed, read_back, written_down
+from polystore.driver.policies import Policed, Policy, joined, policed
 from polystore.errors import ConfigError, Contention, CursorExpired
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection, Index
@@ -62,19 +63,28 @@ def test_a_collection_that_is_not_there_is_not_kept_in_mind() -> None:
     assert server.asked == 2
 
 
-def test_indexes_written_down_are_read_back() -> None:
+@pytest.mark.rule("DRV-9")
+def test_what_a_collection_is_is_written_down_and_read_back() -> None:
     declared = policed(THINGS, "shelf")
     there = (Policed(BY_C, Policy.OMIT), Policed(Index("by_e", ("e",)), Policy.REJECT))
-    assert read_back(written_down(there)) == there
+    assert read_back(written_down(THINGS, there)) == Kept(THINGS.key, there)
+    check_key("shelf", THINGS, THINGS.key)
+    other = Collection("things", ["b:str"])
+    with pytest.raises(ConfigError, match=r"the key is \(a:str, b:int\) there"):
+        check_key("shelf", other, THINGS.key)
+    assert len(problems("shelf", other, (), Kept(THINGS.key, ()))) == 1
+    assert problems("shelf", THINGS, (), Kept(THINGS.key, ())) == ()
     assert joined(declared, there) == (*declared, there[1])
 
 
 @pytest.mark.rule("DRV-9")
 def test_an_index_is_there_only_as_it_is_declared() -> None:
     declared = policed(THINGS, "shelf")
-    assert present("shelf", THINGS, BY_C, declared, declared) == declared[0]
-    assert problems("shelf", THINGS, declared, declared) == ()
-    for there in ((), (Policed(BY_C, Policy.OMIT),)):
+    as_declared = Kept(THINGS.key, declared)
+    assert present("shelf", THINGS, BY_C, declared, as_declared) == declared[0]
+    assert problems("shelf", THINGS, declared, as_declared) == ()
+    for indexes in ((), (Policed(BY_C, Policy.OMIT),)):
+        there = Kept(THINGS.key, indexes)
         with pytest.raises(ConfigError, match="by_c"):
             present("shelf", THINGS, BY_C, declared, there)
         assert len(problems("shelf", THINGS, declared, there)) == 1
