@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-from polystore.capabilities import Capabilities, Scope
+from polystore.capabilities import Capabilities, Freshness, Scope
 from polystore.schema import Collection
 from polystore.testing.harness import Harness, harness_of
 
 CLAIMS: Mapping[str, Callable[[Capabilities], bool]] = {
     "transactions over the store": lambda c: c.transactions.scope is Scope.STORE,
+    "strong reads": lambda c: c.reads.point is Freshness.STRONG,
+    "strong queries": lambda c: c.reads.query is Freshness.STRONG,
+    "strong indexes": lambda c: c.reads.index is Freshness.STRONG,
 }
 """What a mark ``claims`` may name."""
 

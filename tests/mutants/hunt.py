@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 from hypothesis import Phase, settings
 
-from polystore.drivers.memory import MemoryDriver
 from polystore.plugin.registry import default_registry
 from polystore.plugin.specs import DriverSpec, hookimpl
+from polystore.testing.harness import Address
 from polystore.testing.harnesses.memory import MemoryHarness
 from polystore.testing.plugin import rules_of
 from tests.mutants.kills import KILLS, NAMED
+from tests.mutants.remote import Remote, RemoteAddress, Server
 
 
 class MutantHarness(MemoryHarness):
@@ -28,10 +30,18 @@ class MutantHarness(MemoryHarness):
 
     def __init__(self, options: str) -> None:
         super().__init__()
-        self._mutant = NAMED[options]
+        self._mutant: Any = NAMED[options]
+        self._server = Server(self._space) if issubclass(self._mutant, Remote) else None
 
-    def open(self) -> MemoryDriver:
-        return self._mutant(self._space)
+    def open(self) -> Any:
+        return self._mutant(self._space) if self.address is None else self.address.open()
+
+    @property
+    def address(self) -> Address | None:
+        if self._server is None:
+            return None
+        port = self._server.port
+        return RemoteAddress(f"remote://127.0.0.1:{port}", port=port, mutant=self._mutant)
 
 
 @attrs.define(eq=False)

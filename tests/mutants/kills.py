@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polystore.drivers.memory import MemoryDriver
-from tests.mutants import claims, reads, values, writes
+from polystore.driver import Driver
+from tests.mutants import claims, reads, remote, values, writes
 
-KILLS: Mapping[type[MemoryDriver], str] = {
+KILLS: Mapping[type[Driver], str] = {
     writes.CheckedThenWritten: "CON-3",
     writes.TokenReusedAfterDelete: "REC-5",
     writes.TokenOfContent: "REC-5",
@@ -56,7 +56,20 @@ KILLS: Mapping[type[MemoryDriver], str] = {
     claims.RefusesAndWrites: "CAP-3",
     reads.ErrorsTellValues: "ERR-3",
     reads.ErrorsPassedOn: "DRV-7",
+    reads.ReadsAnsweredFromACache: "DRV-1",
+    reads.QueriesAnsweredFromACache: "DRV-22",
+    remote.LostAnswerToldAsNotApplied: "DRV-17",
+    remote.LostAnswerToldAsWritten: "DRV-17",
+    remote.RepeatedAndRefused: "DRV-17",
+    remote.ManyLeftOpenToldAsUnprocessed: "DRV-17",
+    remote.RepeatedBlindly: "DRV-8",
+    remote.WaitsForEver: "DRV-18",
+    remote.LateAnswerForTheNext: "DRV-18",
+    remote.NeverConnectsAgain: "DRV-18",
+    remote.FailedConnectionsLeftOpen: "DRV-18",
+    remote.DecidedInItsProcess: "DRV-20",
+    remote.SharedOverAFork: "DRV-21",
 }
 """By the driver. Each is one mistake; the rule alone, without the others, must find it."""
 
-NAMED: Mapping[str, type[MemoryDriver]] = {driver.__name__: driver for driver in KILLS}
+NAMED: Mapping[str, type[Driver]] = {driver.__name__: driver for driver in KILLS}

@@ -7,8 +7,19 @@ from typing import Any
 
 import attrs
 
-from polystore.driver import Consistency, QueryPage, ReadReply, ScanPage, Segment, Stored
+from polystore.driver import (
+    Consistency,
+    QueryPage,
+    ReadReply,
+    Refused,
+    ScanPage,
+    Segment,
+    Stored,
+    Write,
+    Written,
+)
 from polystore.drivers.memory import MemoryDriver
+from polystore.drivers.memory.driver import Space
 from polystore.errors import DriverError, PolystoreError
 from polystore.queries import Position, QueryPlan, Range
 from polystore.schema import Collection
@@ -23,6 +34,43 @@ class UnprocessedKeysLost(MemoryDriver):
     ) -> ReadReply:
         found = super().read(collection, keys[:100], consistency).records
         return ReadReply([*found, *[None] * (len(keys) - len(found))])
+
+
+class ReadsAnsweredFromACache(MemoryDriver):
+    """A strong read shows what this opening saw last; only its own writes make it look again."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self._seen: dict[tuple[str, Key], Stored | None] = {}
+
+    def read(
+        self, collection: Collection, keys: Sequence[Key], consistency: Consistency
+    ) -> ReadReply:
+        places = [(collection.name, key) for key in keys]
+        if not all(place in self._seen for place in places):
+            found = super().read(collection, keys, consistency).records
+            self._seen |= dict(zip(places, found, strict=True))
+        return ReadReply([self._seen[place] for place in places])
+
+    def write(self, write: Write) -> Written | Refused:
+        self._seen.pop((write.collection.name, write.key), None)
+        return super().write(write)
+
+
+class QueriesAnsweredFromACache(MemoryDriver):
+    """A query that was asked before has the answer that it had."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self._answers: dict[Any, QueryPage] = {}
+
+    def query(
+        self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
+    ) -> QueryPage:
+        asked = collection.name, repr((plan, after, limit))
+        if asked not in self._answers:
+            self._answers[asked] = super().query(collection, plan, after, limit)
+        return self._answers[asked]
 
 
 class ReadOutOfOrder(MemoryDriver):

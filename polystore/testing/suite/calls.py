@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any, TypeAlias
@@ -33,8 +34,8 @@ _numbers = count(1)
 
 
 def fresh() -> str:
-    """A text that no other call gave: a write id, or a key part."""
-    return f"n{next(_numbers)}"
+    """A text that no other call gave, in any process: a write id, or a key part."""
+    return f"n{os.getpid()}{next(_numbers):08d}"
 
 
 def whole(collection: Collection, key: Key, fields: Mapping[str, Any]) -> Fields:

@@ -35,10 +35,10 @@ from polystore.testing.suite.calls import delete, fresh, put, written
 TIMEOUT = 0.5
 """Seconds that calls wait for an answer."""
 
-OVERTIME = 4.0
+OVERTIME = 3.0
 """Seconds that a call may take until it ends without an answer: it may be several exchanges."""
 
-PATIENCE = 15.0
+PATIENCE = 5.0
 """Seconds within which a driver must get through again; gRPC waits for up to 2 between tries."""
 
 NOT_APPLIED = (Unavailable, Contention)

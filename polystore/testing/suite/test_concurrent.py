@@ -1,110 +1,41 @@
-"""Many threads on few records, on two openings: one order for each record explains all answers."""
+"""Many threads and processes on few records: one order for each record explains all answers."""
 
 from __future__ import annotations
 
-import random
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 
-import attrs
 import pytest
 
 from polystore.driver import (
-    ANYTHING,
-    NOTHING,
     Check,
     Committed,
     Consistency,
     Driver,
-    Token,
     Unchanged,
-    Write,
-    Written,
 )
 from polystore.errors import Contention, OutcomeUnknown, Throttled
-from polystore.schema import Collection
-from polystore.testing.history import DONE, Operation, check
-from polystore.testing.suite.calls import Make, delete, put, refusal_of
-from polystore.values import Key
+from polystore.testing.child import Processes
+from polystore.testing.harness import Harness
+from polystore.testing.history import Operation, check
+from polystore.testing.suite.calls import Make, fields_of, put, refusal_of, written
+from polystore.testing.suite.clients import (
+    ACCOUNTS,
+    EACH,
+    KEYS,
+    Asks,
+    Client,
+    Forks,
+    Moves,
+    amount_of,
+)
 
 THREADS = 6
 TURNS = 12
-KEYS: list[Key] = [("a",), ("b",)]
-
-
-@attrs.define
-class Client:
-    """One thread: what it asks of a driver, and the history that it adds to.
-
-    Args:
-        driver: its opening of the database.
-        things: the collection.
-        name: of the thread.
-        history: of all threads.
-        moments: numbers in the order of things.
-    """
-
-    driver: Driver
-    things: Collection
-    name: str
-    history: list[Operation]
-    moments: count[int]
-    seen: dict[Key, tuple[int, Token]] = attrs.field(factory=dict)
-
-    def work(self, seed: int) -> None:
-        """Operations drawn by a seed."""
-        source = random.Random(seed)
-        for turn in range(TURNS):
-            key, value = source.choice(KEYS), 1000 * seed + turn
-            known = self.seen.get(key)
-            match source.randrange(6):
-                case 0:
-                    self.write(key, "put", value, put(self.things, key, ANYTHING, v=value))
-                case 1:
-                    self.write(key, "insert", value, put(self.things, key, NOTHING, v=value))
-                case 2:
-                    self.write(key, "delete", None, delete(self.things, key))
-                case 3 | 4 if known is not None:
-                    held = Unchanged(known[1])
-                    asked = put(self.things, key, held, v=value)
-                    self.write(key, "replace", (known[0], value), asked)
-                case _:
-                    self.read(key)
-
-    def read(self, key: Key) -> None:
-        """A strong read; it remembers the token."""
-        operation = self.begin(key, "get", None)
-        reply = self.driver.read(self.things, [key], Consistency.STRONG)
-        (record,) = reply.records
-        if reply.unprocessed:
-            self.history.remove(operation)
-            return
-        value = None if record is None or record.fields is None else record.fields["v"]
-        operation.outcome, operation.returned = value, next(self.moments)
-        self.seen.pop(key, None)
-        if record is not None:
-            assert isinstance(value, int)
-            self.seen[key] = value, record.token
-
-    def write(self, key: Key, verb: str, argument: object, write: Write) -> None:
-        """A write."""
-        operation = self.begin(key, verb, argument)
-        outcome: list[object] = []
-        error = refusal_of(self.driver, lambda: outcome.append(self.driver.write(write)))
-        if isinstance(error, OutcomeUnknown):
-            return
-        if error is not None:
-            assert isinstance(error, Contention | Throttled), error
-            self.history.remove(operation)
-            return
-        operation.outcome = DONE if isinstance(outcome[0], Written) else "refused"
-        operation.returned = next(self.moments)
-
-    def begin(self, key: Key, verb: str, argument: object) -> Operation:
-        """An operation is sent."""
-        operation = Operation(self.name, key, verb, argument, next(self.moments))
-        self.history.append(operation)
-        return operation
+PROCESSES = 3
+PROCESS_TURNS = 60
+FORK_TURNS = 20
 
 
 @pytest.mark.rule("DRV-1", "DRV-2", "DRV-10", "CON-3", "REC-8")
@@ -114,14 +45,12 @@ def test_one_order_explains_what_many_threads_were_answered(
 ) -> None:
     things = make()
     history: list[Operation] = []
-    moments = count(1)
     clients = [
-        Client((driver, another)[n % 2], things, f"thread {n}", history, moments)
-        for n in range(THREADS)
+        Client((driver, another)[n % 2], things, f"thread {n}", history) for n in range(THREADS)
     ]
     with ThreadPoolExecutor(THREADS) as pool:
         for future in [
-            pool.submit(client.work, 100 * seed + n) for n, client in enumerate(clients, 1)
+            pool.submit(client.work, 100 * seed + n, TURNS) for n, client in enumerate(clients, 1)
         ]:
             future.result()
     assert check(history) > THREADS * TURNS // 2
@@ -162,3 +91,48 @@ def test_what_is_read_together_was_there_together(
         for future in waiting:
             future.result()
     assert odd == []
+
+
+@pytest.fixture(scope="session")
+def processes(harness: Harness) -> Iterator[Processes]:
+    """Others that have the database open."""
+    address = harness.address
+    assert address is not None
+    made = Processes(address)
+    yield made
+    made.end()
+
+
+@pytest.mark.needs("address")
+@pytest.mark.rule("DRV-20", "DRV-1", "DRV-2", "CON-3")
+def test_one_order_explains_what_many_processes_were_answered(
+    processes: Processes, make: Make
+) -> None:
+    things = make()
+    told = processes.do([Asks(things, n, PROCESS_TURNS) for n in range(1, PROCESSES + 1)])
+    assert check(operation for history in told for operation in history) > PROCESS_TURNS
+
+
+@pytest.mark.needs("address")
+@pytest.mark.claims("transactions over the store")
+@pytest.mark.rule("DRV-20", "DRV-3", "TX-4")
+def test_what_processes_move_is_neither_lost_nor_made(
+    processes: Processes, driver: Driver, make: Make
+) -> None:
+    things = make()
+    for key in ACCOUNTS:
+        written(driver, put(things, key, n=EACH))
+    told = processes.do([Moves(things, n, PROCESS_TURNS) for n in range(1, PROCESSES + 1)])
+    assert [odd for seen in told for odd in seen.odd] == []
+    amounts = [amount_of(fields_of(driver, things, key)) for key in ACCOUNTS]
+    assert sum(amounts) == EACH * len(ACCOUNTS)
+    assert sum(seen.moved for seen in told) > 0
+
+
+@pytest.mark.needs("address")
+@pytest.mark.rule("DRV-21")
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_driver_from_before_a_fork_serves_parent_and_child(
+    processes: Processes, make: Make
+) -> None:
+    assert processes.do([Forks(make(), FORK_TURNS)]) == [FORK_TURNS]
