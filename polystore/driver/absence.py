@@ -36,11 +36,11 @@ def present(
     collection: Collection,
     index: Index,
     declared: Iterable[Policed],
-    there: Kept,
+    there: Iterable[Policed],
 ) -> Policed:
     """The index of a query, as it is declared and kept. Raises ConfigError where it is not."""
     kept = next((one for one in declared if one.index == index), None)
-    if kept is None or kept not in there.indexes:
+    if kept is None or kept not in there:
         raise no_index(driver, collection, index)
     return kept
 

@@ -106,7 +106,8 @@ class RedisDriver(Driver):
             declared = policed(collection, DRIVER, native=False)
             if not set(declared) <= set(read_back(self._known[collection]).indexes):
                 self._known.forget(collection)  # another process may have made it by now
-            present(DRIVER, collection, plan.index, declared, read_back(self._known[collection]))
+            there = read_back(self._known[collection]).indexes
+            present(DRIVER, collection, plan.index, declared, there)
             before = places(plan.index)
         asked = span(plan, after)
         command, bounds = "ZRANGEBYLEX", ["[" + before + asked.low, "(" + before + asked.high]

@@ -81,12 +81,12 @@ def test_what_a_collection_is_is_written_down_and_read_back() -> None:
 def test_an_index_is_there_only_as_it_is_declared() -> None:
     declared = policed(THINGS, "shelf")
     as_declared = Kept(THINGS.key, declared)
-    assert present("shelf", THINGS, BY_C, declared, as_declared) == declared[0]
+    assert present("shelf", THINGS, BY_C, declared, declared) == declared[0]
     assert problems("shelf", THINGS, declared, as_declared) == ()
     for indexes in ((), (Policed(BY_C, Policy.OMIT),)):
         there = Kept(THINGS.key, indexes)
         with pytest.raises(ConfigError, match="by_c"):
-            present("shelf", THINGS, BY_C, declared, there)
+            present("shelf", THINGS, BY_C, declared, indexes)
         assert len(problems("shelf", THINGS, declared, there)) == 1
 
 
