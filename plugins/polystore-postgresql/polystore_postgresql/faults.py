@@ -25,6 +25,10 @@ BYTES = 1_073_741_823
 """Bytes of one value (PostgreSQL manual, appendix K: field size)."""
 
 
+ENDED = ("57P01", "57P02", "57P05")
+"""What a server says that ends a session, perhaps after a COMMIT whose answer was not sent yet."""
+
+
 class NotSent(Exception):
     """No connection could be made: nothing was sent. The cause says why."""
 
@@ -39,7 +43,7 @@ def reading() -> Iterator[None]:
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        if error.sqlstate:
+        if error.sqlstate and error.sqlstate not in ENDED:
             raise
         raise Silent from error
 
@@ -57,7 +61,7 @@ def translated(error: Exception) -> PolystoreError:
         return Contention("another transaction came between", driver=DRIVER)
     if state == "57014":
         return Unavailable("the call took too long and was rolled back", driver=DRIVER)
-    if state.startswith(("53", "57P")):
+    if state.startswith(("53", "57P")) and state not in ENDED:
         return Throttled(f"the server has no room ({state})", driver=DRIVER)
     if state.startswith("28") or state in ("42501", "25006"):
         return PermissionDenied(f"the server does not allow it ({state})", driver=DRIVER)
@@ -73,7 +77,8 @@ def translated(error: Exception) -> PolystoreError:
         )
     if state.startswith(("22", "23")):
         return InvalidRequest(f"the table's own rules refuse it ({state})", driver=DRIVER)
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not state:
+    lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if lost and (not state or state in ENDED):
         return OutcomeUnknown("the connection was lost before the answer", driver=DRIVER)
     return DriverError(f"PostgreSQL failed with {state or type(error).__name__}", driver=DRIVER)
 

@@ -103,6 +103,7 @@ def test_a_column_keeps_texts_and_their_order(one: str, other: str) -> None:
         (psycopg.errors.QueryCanceled(), Unavailable),
         (psycopg.errors.InsufficientPrivilege(), PermissionDenied),
         (psycopg.OperationalError("server closed the connection"), OutcomeUnknown),
+        (psycopg.errors.AdminShutdown(), OutcomeUnknown),
         (NotSent(), Unavailable),
     ],
 )
@@ -212,3 +213,24 @@ def test_a_child_leaves_its_parents_connections_alone(opened: Opened, made: Made
     assert os.waitpid(child, 0)[1] == 0
     reply = driver.read(things, [("k",), ("c",)], Consistency.STRONG)
     assert None not in reply.records
+
+
+@pytest.mark.engine
+@pytest.mark.rule("DRV-17", "DRV-18")
+def test_a_session_that_the_server_ends_leaves_a_write_open_and_a_read_unavailable(
+    opened: Opened, made: Made
+) -> None:
+    driver, things = opened(), made()
+    calls: list[tuple[Callable[[], object], type[Exception]]] = [
+        (lambda: driver.read(things, [("a",)], Consistency.STRONG), Unavailable),
+        (lambda: driver.write(Write(things, ("a",), {"id": "a"})), OutcomeUnknown),
+    ]
+    with driver.native() as client:
+        for call, kind in calls:
+            call()
+            (kept,) = driver._connections._free  # type: ignore[attr-defined]  # of this driver
+            client.execute("SELECT pg_terminate_backend(%s, 5000)", [kept.info.backend_pid])
+            with pytest.raises(Exception) as caught:  # native, or the driver's own
+                call()
+            assert type(driver.translate(caught.value)) is kind
+            call()

@@ -38,7 +38,7 @@ TIMEOUT = 0.5
 OVERTIME = 3.0
 """Seconds that a call may take until it ends without an answer: it may be several exchanges."""
 
-PATIENCE = 5.0
+PATIENCE = 4.0
 """Seconds within which a driver must get through again; gRPC waits for up to 2 between tries."""
 
 NOT_APPLIED = (Unavailable, Contention)
