@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import attrs
 import psycopg
 
 from polystore.capabilities import Capabilities, Indexes, Keys, Limit, Scope, Transactions, Values
@@ -43,9 +44,13 @@ from polystore_postgresql.connections import Connection, Connections
 from polystore_postgresql.document import to_column, to_jsonb
 from polystore_postgresql.faults import reading, translated
 from polystore_postgresql.settings import DRIVER, settings_of
-from polystore_postgresql.tables import Table, indexes_of
+from polystore_postgresql.tables import Table, deletes, indexes_of, kind
 
 T = TypeVar("T")
+Cursor: TypeAlias = "psycopg.Cursor[tuple[Any, ...]]"
+
+ROWS = 100
+"""Records of one statement: of 500, measured, each then takes longer."""
 
 KEY_BYTES = Limit(
     2600,
@@ -156,45 +161,40 @@ class PostgresqlDriver(Driver):
     # -- writing ------------------------------------------------------------------------------
 
     def write(self, write: Write) -> Written | Refused:
-        def put(connection: Connection, table: Table) -> Written | Refused:
-            text, values = table.put(write)
-            looking, keys = table.get([write.key])
-            with connection.pipeline():
-                connection.execute(BEGIN)
-                done = connection.execute(text.encode(), values)
-                there = connection.execute(looking.encode(), keys)
-                connection.execute(b"COMMIT")
-            row, found = done.fetchone(), there.fetchone()
-            if row is not None:
-                return Written(row[0] or None)
-            current = None if found is None else table.stored(found)
-            deletes = write.fields is None and write.stamp is None
-            if deletes and current is None and holds(write.condition, None):
-                return Written(None)
-            return Refused(told=True, current=current)
-
-        return self._with(write.collection, put)
+        (outcome,) = self._each([write])
+        return outcome
 
     def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
-        """All in one transaction; each decides for itself."""
-        if not writes:
-            return []
+        """All in one transaction and one round trip; each decides for itself."""
+        return [*self._each(writes)] if writes else []
 
-        def put(connection: Connection, _first: Table) -> list[Written | Refused | Unprocessed]:
-            found = self._current(connection, writes)
-            outcomes: list[Written | Refused | Unprocessed] = []
-            doing: list[Write] = []
+    def _each(self, writes: Sequence[Write]) -> list[Written | Refused]:
+        def put(connection: Connection, _first: Table) -> list[Written | Refused]:
+            collections = {write.collection.name: write.collection for write in writes}
+            tables = [self._table(connection, one) for one in collections.values()]
+            with connection.pipeline():
+                connection.execute(BEGIN)
+                done = self._put(connection, writes)
+                looked = [_sent(connection, table.left(writes)) for table in tables]
+                connection.execute(b"COMMIT")
+            tokens = _tokens(done)
+            found = {
+                (table.collection.name, stored.key): stored
+                for table, cursor in zip(tables, looked, strict=True)
+                for stored in map(table.stored, cursor)
+            }
+            outcomes: list[Written | Refused] = []
             for write in writes:
-                current = found.get((write.collection.name, write.key))
-                if holds(write.condition, current):
-                    doing.append(write)
-                    outcomes.append(Written(None))
+                place = (write.collection.name, write.key)
+                current = found.get(place)
+                void = current is None and deletes(write) and holds(write.condition, None)
+                if place in tokens or void:
+                    outcomes.append(Written(tokens.get(place)))
                 else:
                     outcomes.append(Refused(told=True, current=current))
-            tokens = iter(self._put_all(connection, doing))
-            return [Written(next(tokens)) if type(o) is Written else o for o in outcomes]
+            return outcomes
 
-        return self._with(writes[0].collection, lambda c, t: _serializable(c, lambda: put(c, t)))
+        return self._with(writes[0].collection, put)
 
     def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
         parts: list[Write | Check] = [*writes, *checks]
@@ -206,7 +206,10 @@ class PostgresqlDriver(Driver):
             rejected = refusals(parts, lambda part: found.get((part.collection.name, part.key)))
             if rejected is not None:
                 return rejected
-            return Committed(tuple(self._put_all(connection, writes)))
+            with connection.pipeline():
+                done = self._put(connection, [attrs.evolve(w, condition=ANYTHING) for w in writes])
+            tokens = _tokens(done)
+            return Committed(tuple([tokens.get((w.collection.name, w.key)) for w in writes]))
 
         return self._with(parts[0].collection, lambda c, t: _serializable(c, lambda: put(c, t)))
 
@@ -226,20 +229,17 @@ class PostgresqlDriver(Driver):
             ).items()
         }
 
-    def _put_all(self, connection: Connection, writes: Sequence[Write]) -> list[Any]:
-        """Carry out writes whose conditions hold, in one round trip; their tokens."""
-        sent = []
-        with connection.pipeline():
-            for write in writes:
-                table = self._table(connection, write.collection)
-                plain = Write(
-                    write.collection, write.key, write.fields, ANYTHING, write.write_id,
-                    write.stamp, write.expires,
-                )  # fmt: skip
-                text, values = table.put(plain)
-                sent.append(connection.execute(text.encode(), values))
-        rows = [cursor.fetchone() for cursor in sent]
-        return [(row and row[0]) or None for row in rows]
+    def _put(self, connection: Connection, writes: Sequence[Write]) -> list[tuple[Table, Cursor]]:
+        """Send writes, those that differ in their values alone together; what tells of tokens."""
+        groups: dict[Any, list[Write]] = {}
+        for write in writes:
+            groups.setdefault((write.collection.name, kind(write)), []).append(write)
+        return [
+            (table, _sent(connection, table.put(group[start : start + ROWS])))
+            for group in groups.values()
+            for table in [self._table(connection, group[0].collection)]
+            for start in range(0, len(group), ROWS)
+        ]
 
     # -- around it ----------------------------------------------------------------------------
 
@@ -295,6 +295,18 @@ def _records(connection: Connection, table: Table, keys: Sequence[Key]) -> dict[
     text, values = table.get(keys)
     rows = connection.execute(text.encode(), values).fetchall()
     return {stored.key: stored for stored in map(table.stored, rows)}
+
+
+def _sent(connection: Connection, statement: tuple[str, list[Any]]) -> Cursor:
+    text, values = statement
+    return connection.execute(text.encode(), values)
+
+
+def _tokens(done: Sequence[tuple[Table, Cursor]]) -> dict[tuple[str, Key], Any]:
+    """The tokens of what was written, by collection and key."""
+    return {
+        (table.collection.name, table.key(row)): row[-1] for table, cursor in done for row in cursor
+    }
 
 
 def _serializable(connection: Connection, work: Callable[[], T]) -> T:

@@ -16,7 +16,6 @@ import attrs
 
 from polystore.driver import (
     NOTHING,
-    Condition,
     OlderThan,
     Stored,
     Unchanged,
@@ -83,6 +82,21 @@ def told(text: str | None) -> tuple[Policed, ...]:
     return tuple(Policed(Index(name, fields), Policy(policy)) for name, fields, policy in listed)
 
 
+def deletes(write: Write) -> bool:
+    """Whether a write leaves nothing behind."""
+    return write.fields is None and write.stamp is None
+
+
+def kind(write: Write) -> Any:
+    """What is alike of writes that one statement can carry out together."""
+    condition = write.condition
+    if deletes(write) or isinstance(condition, Unchanged):
+        return write.key
+    if isinstance(condition, OlderThan) and condition.stamp == write.stamp:
+        return OlderThan
+    return condition
+
+
 @attrs.frozen(eq=False)
 class Table:
     """A collection's table.
@@ -128,28 +142,39 @@ class Table:
         chosen = f"WHERE ({', '.join(self._keys)}) IN ({', '.join([one] * len(keys))}) {lock}"
         return self.select(chosen), [to_column(part) for key in keys for part in key]
 
-    def put(self, write: Write) -> tuple[str, list[Any]]:
-        """One put, tombstone or delete under its condition; the new token is its row, or none."""
-        where, bound = self._where(write.condition)
-        key = [to_column(part) for part in write.key]
-        if write.fields is None and write.stamp is None:
-            text = f"DELETE FROM {self.name} AS t WHERE {self._same} AND {where} RETURNING ''"
-            return text, [*key, *bound]
-        values = self._values(write)
-        changes = ", ".join(f"{name} = %s" for name in values)
-        if isinstance(write.condition, Unchanged):
+    def left(self, writes: Sequence[Write]) -> tuple[str, list[Any]]:
+        """What is there for those of some writes that this transaction has not carried out."""
+        mine = [write.key for write in writes if write.collection.name == self.collection.name]
+        mark = "AND t.xmin IS DISTINCT FROM pg_current_xact_id_if_assigned()::xid"
+        return self.get(mine, mark)
+
+    def put(self, writes: Sequence[Write]) -> tuple[str, list[Any]]:
+        """Writes of one kind, each under its condition; gives keys and tokens of what is done."""
+        first = writes[0]
+        where, bound = self._where(first)
+        returning = f"RETURNING {', '.join(f't.{name}' for name in self._keys)}"
+        key = [to_column(part) for part in first.key]
+        if deletes(first):
+            text = f"DELETE FROM {self.name} AS t WHERE {self._same} AND {where}"
+            return f"{text} {returning}, NULL", [*key, *bound]
+        rows = [self._values(write) for write in writes]
+        names = [*rows[0]]
+        if isinstance(first.condition, Unchanged):
+            changes = ", ".join(f"{name} = %s" for name in names)
             text = f"UPDATE {self.name} AS t SET {changes} WHERE {self._same} AND {where}"
-            return f"{text} RETURNING {STATE}", [*values.values(), *key, *bound]
-        names = [*self._keys, *values]
+            return f"{text} {returning}, {STATE}", [*rows[0].values(), *key, *bound]
+        changes = ", ".join(f"{name} = excluded.{name}" for name in names)
+        row = f"({', '.join(['%s'] * (len(key) + len(names)))})"
         text = (
-            f"INSERT INTO {self.name} AS t ({', '.join(names)}) VALUES "
-            f"({', '.join(['%s'] * len(names))}) ON CONFLICT ({', '.join(self._keys)}) DO "
+            f"INSERT INTO {self.name} AS t ({', '.join([*self._keys, *names])}) "
+            f"VALUES {', '.join([row] * len(rows))} ON CONFLICT ({', '.join(self._keys)}) DO "
+            f"{'NOTHING' if first.condition is NOTHING else f'UPDATE SET {changes} WHERE {where}'} "
+            f"{returning}, {STATE}"
         )
-        if write.condition is NOTHING:
-            return f"{text} NOTHING RETURNING {STATE}", [*key, *values.values()]
-        again = [*values.values(), *bound]
-        text = f"{text} UPDATE SET {changes} WHERE {where} RETURNING {STATE}"
-        return text, [*key, *values.values(), *again]
+        values: list[Any] = []
+        for write, kept in zip(writes, rows, strict=True):
+            values += [*map(to_column, write.key), *kept.values()]
+        return text, [*values, *bound]
 
     def scan(self, key: Key | None, index: int, count: int, limit: int) -> tuple[str, list[Any]]:
         """A page of one of so many segments, after a key, in the order of the key."""
@@ -203,11 +228,15 @@ class Table:
         text = f"WHERE {' AND '.join(terms)} {sorted_by} LIMIT %s"
         return self.select(text), [*values, limit]
 
-    def _where(self, condition: Condition) -> tuple[str, list[Any]]:
+    def _where(self, write: Write) -> tuple[str, list[Any]]:
+        condition = write.condition
         if isinstance(condition, Unchanged):
             return "t.xmin::text || t.ctid::text = %s", [condition.token]
         if isinstance(condition, OlderThan):
-            return f"(t.{STAMP} IS NULL OR t.{STAMP} < %s)", [condition.stamp]
+            own = condition.stamp == write.stamp
+            limit = f"excluded.{STAMP}" if own else "%s"
+            bound = [] if own else [condition.stamp]
+            return f"(t.{STAMP} IS NULL OR t.{STAMP} < {limit})", bound
         return ("FALSE" if condition is NOTHING else "TRUE"), []
 
     def _values(self, write: Write) -> dict[str, Any]:
