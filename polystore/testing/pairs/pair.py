@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from itertools import count
 from uuid import uuid4
 
@@ -70,7 +71,8 @@ class Pair:
 
     def promised(self, collection: Collection) -> Capabilities:
         """What both promise together."""
-        source, target = (
-            b.harness.open().capabilities(b.harness.placed(collection)) for b in self.benches
-        )
-        return source & target
+        promises = []
+        for bench in self.benches:
+            with closing(bench.harness.open()) as driver:
+                promises.append(driver.capabilities(bench.harness.placed(collection)))
+        return promises[0] & promises[1]
