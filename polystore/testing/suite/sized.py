@@ -6,6 +6,7 @@ Where a driver claims no such limit, ``beyond`` bytes are more than any other dr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any, TypeAlias
 
 import attrs
@@ -18,6 +19,9 @@ from polystore.testing.suite.calls import put
 
 Padded: TypeAlias = Callable[[Collection, int], Write]
 """A write in which something has so many bytes, or a few more."""
+
+
+_numbers = count(1)
 
 
 @attrs.frozen
@@ -43,7 +47,8 @@ class Sized:
         """The write that measures ``size``; what surrounds the padding may grow with it."""
         padding = 0
         for _ in range(8):
-            write = self.padded(things, padding)
+            # A short id: what a write has beside its fields must not be what is over another limit.
+            write = attrs.evolve(self.padded(things, padding), write_id=f"w{next(_numbers)}")
             lacking = size - getattr(driver.measure(write), self.measured)
             if not lacking:
                 return write
