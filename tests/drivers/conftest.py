@@ -24,6 +24,8 @@ DRIVERS = (
     pytest.param("dynamodb", marks=pytest.mark.engine),
     pytest.param("dynamodb&wire=lean", marks=pytest.mark.engine),
     pytest.param("datastore", marks=pytest.mark.engine),
+    pytest.param("postgresql", marks=pytest.mark.engine),
+    pytest.param("redis", marks=pytest.mark.engine),
 )
 
 QUICK = "dynamodb&wire=lean&bulk=transaction&timeout=60"
@@ -60,7 +62,7 @@ class Place:
             for name, value in self.env.items():
                 patch.setenv(name, value)
             driver = default_registry().open(self.url)
-            if self.env:
+            if driver.name == "dynamodb":
                 driver.native()
             return driver
 
@@ -91,8 +93,10 @@ def sides(
     """A side on a database of each kind; Datastore's in a namespace, DynamoDB's the quick way."""
     opened = {
         kind.partition("&")[0]: place_of(kind, request, tmp_path_factory).open()
-        for kind in ("memory", "sqlite", "datastore&namespace=sides&timeout=60", QUICK)
-    }
+        for kind in (
+            "memory", "sqlite", "datastore&namespace=sides&timeout=60", QUICK, "postgresql", "redis"
+        )
+    }  # fmt: skip
     yield {name: Side(name, driver, declared) for name, driver in opened.items()}
     for driver in opened.values():
         driver.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TELLING = frozenset({"memory", "sqlite", "dynamodb"})
+TELLING = frozenset({"memory", "sqlite", "dynamodb", "postgresql", "redis"})
 """Drivers whose refusals tell what they found, and which condition of a commit was false.
 
 Datastore only says that a commit was refused.
@@ -13,3 +13,9 @@ BLIND_TO_ADDITIONS = frozenset({"dynamodb"})
 
 KINDLESS = frozenset({"datastore"})
 """Drivers that need no collection to be made, so that none is ever missing."""
+
+KEYS_UNTOLD = frozenset({"postgresql"})
+"""Drivers that do not compare the key that is there with the declared one."""
+
+NATIVE_WHEN_CLOSED = frozenset({"memory", "postgresql"})
+"""Drivers that give their client away although they are closed."""

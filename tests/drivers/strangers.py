@@ -6,6 +6,7 @@ in the form that they would write.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from abc import ABC, abstractmethod
 from contextlib import closing
@@ -17,10 +18,17 @@ import attrs
 from google.cloud.datastore_v1.types import CommitRequest, Entity, LookupRequest, Mutation
 
 from polystore.driver import Driver, Write
+from polystore.driver.keycodec import encode_key
 from polystore.schema import Collection
 from polystore.values import Fields, GeoPoint, Key, Ref
 
 PROJECT = "polystore-test"
+
+JSON: Fields = {
+    "n": 1, "half": 0.5, "note": "x\u0001é", "none": None, "yes": True, "list": [1, [2.5], {}],
+    "map": {"a": []},
+}  # fmt: skip
+"""A value of each of JSON's types; what PostgreSQL's has no room for is not among them."""
 
 
 @attrs.frozen
@@ -232,9 +240,66 @@ def _property(value: Any) -> dict[str, Any]:
     return {"string_value" if type(value) is str else "integer_value": value}
 
 
+class InPostgreSQL(Stranger):
+    """Documents in the table's own column, without any bookkeeping; no text there has a U+0000."""
+
+    def orders(self, name: str) -> Collection:
+        collection = Collection(name, ["customer", "order:int"])
+        self.driver.create(collection)
+        return collection
+
+    def leave(self, orders: Collection, key: Key, **given: Any) -> Fields:
+        fields = {n: v.replace("\0", "") if type(v) is str else v for n, v in given.items()}
+        self._run(
+            f'INSERT INTO "{orders.name}" (customer, "order", _ps_doc) VALUES (%s, %s, %s) '
+            'ON CONFLICT (customer, "order") DO UPDATE SET _ps_doc = excluded._ps_doc',
+            *key,
+            json.dumps(fields),
+        )
+        return {"customer": key[0], "order": key[1], **fields}
+
+    def leave_everything(self, orders: Collection, key: Key) -> Fields:
+        return self.leave(orders, key, **JSON)
+
+    def sees(self, orders: Collection, key: Key) -> dict[str, Any]:
+        same = 'customer = %s AND "order" = %s'
+        ((document,),) = self._run(f'SELECT _ps_doc FROM "{orders.name}" WHERE {same}', *key)
+        return {name: document[name] for name in ("n", "note")}
+
+    def _run(self, statement: str, *values: Any) -> list[Any]:
+        with closing(self.driver.native()) as connection:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+
+class InRedis(Stranger):
+    """A JSON object for each record, in the hash and the order of the collection."""
+
+    def orders(self, name: str) -> Collection:
+        collection = Collection(name, ["customer", "order:int"])
+        self.driver.create(collection)
+        return collection
+
+    def leave(self, orders: Collection, key: Key, **fields: Any) -> Fields:
+        client, text = self.driver.native(), encode_key(key)
+        client.hset(f"ps:{orders.name}:r", text, json.dumps(fields))
+        client.zadd(f"ps:{orders.name}:k", {text: 0})
+        return {"customer": key[0], "order": key[1], **fields}
+
+    def leave_everything(self, orders: Collection, key: Key) -> Fields:
+        return self.leave(orders, key, **JSON)
+
+    def sees(self, orders: Collection, key: Key) -> dict[str, Any]:
+        text = self.driver.native().hget(f"ps:{orders.name}:r", encode_key(key))
+        fields = json.loads(text.split(b"\n")[2])["f"]
+        return {name: fields[name] for name in ("n", "note")}
+
+
 STRANGERS: dict[str, type[Stranger]] = {
     "memory": InMemory,
     "sqlite": InSQLite,
     "dynamodb": InDynamoDB,
     "datastore": InDatastore,
+    "postgresql": InPostgreSQL,
+    "redis": InRedis,
 }

@@ -19,7 +19,7 @@ from polystore.testing.suite.calls import error_of, put
 from tests.drivers.conftest import Place
 from tests.drivers.test_provisioning import CALLS, Call, raised_by
 
-REMOTE = ("dynamodb", "datastore")
+REMOTE = ("dynamodb", "datastore", "postgresql", "redis")
 
 
 def closed_port() -> int:

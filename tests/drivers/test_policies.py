@@ -25,7 +25,13 @@ from polystore.testing.suite.test_indexes import BY_STATE, BY_THREE, BY_TWO, FAM
 from polystore.values import same
 from tests.drivers.conftest import Make
 
-DRIVERS = ("memory", "sqlite", "dynamodb", "datastore")
+DRIVERS = ("memory", "sqlite", "dynamodb", "datastore", "postgresql", "redis")
+WITHOUT_NATIVE = {
+    "sqlite": r"cannot be native: .* use encode",
+    "postgresql": "cannot be native|one of encode, omit, reject",
+    "redis": "one of encode, omit, reject",
+}
+"""Drivers that keep every index themselves, and what they say to the policy."""
 NOON = datetime(2020, 2, 29, 12, tzinfo=UTC)
 STATE = Index("by_state", ["state:str"])
 RANK = Index("by_rank", ["state:str", "rank:number"])
@@ -150,8 +156,8 @@ def test_encode_orders_values_of_all_types_alike_on_every_driver(encoded: Shelf)
 def test_native_is_the_databases_own_index_or_refused(driver: Driver, make: Make) -> None:
     """It needs no `native` of others: `create` makes one where there is none."""
     placements = under("native", "by_state", "by_rank")
-    if driver.name == "sqlite":
-        with pytest.raises(ConfigError, match=r"cannot be native: .* use encode"):
+    if driver.name in WITHOUT_NATIVE:
+        with pytest.raises(ConfigError, match=WITHOUT_NATIVE[driver.name]):
             make(["id:int"], indexes=[STATE, RANK], placements=placements)
         return
     things = make(["id:int"], indexes=[STATE, RANK], placements=placements)
@@ -188,12 +194,12 @@ def test_another_policy_holds_from_the_start(driver: Driver, make: Make) -> None
     fill(driver, [put(things, (n,), state="s", rank=rank) for n, rank in enumerate(ranks)])
     everything = [(1,), (2,), (4,), (0,), (3,)]
     policies = {"omit": [(2,), (4,), (0,)], "encode": everything, "native": everything}
-    if driver.name in ("sqlite", "dynamodb"):
+    if driver.name in ("dynamodb", *WITHOUT_NATIVE):
         del policies["native"]
     for policy, expected in policies.items():
         placements = under(policy, "by_rank")
         changed = Collection(things.name, things.key, indexes=[RANK], placements=placements)
-        made = driver.name in ("memory", "sqlite")
+        made = driver.name not in ("dynamodb", "datastore")
         assert bool(driver.describe(changed).problems) == made
         driver.create(changed)
         assert driver.describe(changed).problems == ()

@@ -22,6 +22,14 @@ from tests.drivers.strangers import Stranger
 Sides: TypeAlias = dict[str, Side]
 
 NAMES = ("memory", "sqlite", "datastore", "dynamodb")
+PAIRS = (
+    *permutations(NAMES, 2),
+    ("redis", "postgresql"),
+    ("postgresql", "redis"),
+    ("datastore", "redis"),
+    ("postgresql", "dynamodb"),
+)
+"""Each is there and back; of the two that keep JSON a few say what all would."""
 SETTING = Setting(run=1, epoch=1, stage=Stage.DUAL_WRITE)
 
 
@@ -39,7 +47,7 @@ def examples(wanted: int) -> list[Example]:
 
 @pytest.mark.engine
 @pytest.mark.rule("VAL-2", "VAL-3", "VAL-4", "VAL-5", "VAL-7", "VAL-11", "KEY-4", "REC-1", "REC-4")
-@pytest.mark.parametrize(("source", "target"), list(permutations(NAMES, 2)))
+@pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_there_and_back(
     sides: Sides, source: str, target: str, examples: list[Example], wanted: int
 ) -> None:
