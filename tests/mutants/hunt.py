@@ -46,9 +46,10 @@ class MutantHarness(MemoryHarness):
 
 @attrs.define(eq=False)
 class Hunt:
-    """What became of each, by the name of its class: the tests that ran, and who caught it."""
+    """What became of each, by its class: the tests that ran, their seconds, who caught it."""
 
     ran: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(NAMED, 0))
+    took: dict[str, float] = attrs.field(factory=lambda: dict.fromkeys(NAMED, 0.0))
     caught: dict[str, str] = attrs.field(factory=dict)
 
     @hookimpl
@@ -82,6 +83,7 @@ class Hunt:
         """A failed test has caught its driver; so has a failed preparation."""
         name = report.nodeid.rpartition("mutant?")[2].partition("-")[0].rstrip("]")
         self.ran[name] += report.when == "call" and not report.skipped
+        self.took[name] += report.duration
         if report.failed:
             self.caught.setdefault(name, report.nodeid)
 
@@ -109,5 +111,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tell what happened."""
     hunt = session.config.pluginmanager.get_plugin("hunt")
     assert isinstance(hunt, Hunt)
-    told = {"ran": hunt.ran, "caught": hunt.caught}
+    told = {"ran": hunt.ran, "took": hunt.took, "caught": hunt.caught}
     session.config.getoption("hunted").write_text(json.dumps(told))

@@ -41,9 +41,10 @@ _seeded = Choices.seeded
 
 @attrs.define(eq=False)
 class Hunt:
-    """What became of each: the cases that ran, and who caught it."""
+    """What became of each: the cases that ran, their seconds, and who caught it."""
 
     ran: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(PROCEDURES, 0))
+    took: dict[str, float] = attrs.field(factory=lambda: dict.fromkeys(PROCEDURES, 0.0))
     caught: dict[str, str] = attrs.field(factory=dict)
 
     @hookimpl
@@ -94,6 +95,7 @@ class Hunt:
         """A failed case has caught its procedure, and so has a failed preparation."""
         name = report.nodeid.rpartition("broken?")[2].partition(":")[0]
         self.ran[name] += report.when == "call" and not report.skipped
+        self.took[name] += report.duration
         if report.failed:
             self.caught.setdefault(name, report.nodeid)
 
@@ -123,5 +125,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tell what happened."""
     hunt = session.config.pluginmanager.get_plugin("hunt")
     assert isinstance(hunt, Hunt)
-    told = {"ran": hunt.ran, "caught": hunt.caught}
+    told = {"ran": hunt.ran, "took": hunt.took, "caught": hunt.caught}
     session.config.getoption("hunted").write_text(json.dumps(told))

@@ -13,7 +13,7 @@ from polystore.effects import Procedure
 from polystore.errors import Conflict, OutcomeUnknown, PolystoreError
 from polystore.records import KEEP, Increment
 from polystore.testing.pairs import Stand
-from polystore.testing.simulator.faults import Fate, Sent, held
+from polystore.testing.simulator.faults import Fate, Sent, held, lost
 from polystore.testing.simulator.load import Load
 from polystore.testing.suite.pairs.records import item, shown
 
@@ -98,6 +98,31 @@ def test_all_see_a_write_that_the_mirror_does_not_have_yet(stand: Stand, verb: s
         assert [dict(record) for record in stand.query(client, prefix=key[:1])] == wanted
         assert shown(stand.get(client, key)) == (wanted[0] if wanted else None)
     stand.fleet.network.rules.remove(slow)
+    stand.agree([key])
+
+
+@pytest.mark.rule("MIR-6", "WR-9", "CNF-8")
+@pytest.mark.parametrize("verb", ["put", "delete"])
+def test_a_write_that_the_mirror_did_not_get_comes_there_later(stand: Stand, verb: str) -> None:
+    key = (stand.owner(), 1)
+    stand.put(0, item(key, v=1))
+    stand.settled()
+    met: list[Sent] = []
+
+    def strikes(sent: Sent) -> Fate | None:
+        if met or not mirrors(sent):
+            return None
+        met.append(sent)
+        return lost(sent)
+
+    stand.fleet.network.rules.append(strikes)
+    if verb == "put":
+        stand.put(0, item(key, v=2))
+    else:
+        stand.delete(0, key)
+    stand.fleet.pass_time(1.0)
+    stand.fleet.network.rules.remove(strikes)
+    assert len(met) == stand.stage.mirrored
     stand.agree([key])
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
 
+from polystore.conditions import If
+from polystore.effects import Procedure
 from polystore.errors import IllegalEdge
 from polystore.migration.stages import SOURCE, Stage
+from polystore.records import KEEP, Increment
 from polystore.testing.pairs import WAY, Stand
-from polystore.testing.simulator.faults import ROUGH, Faults
+from polystore.testing.simulator.faults import ROUGH, Fate, Faults, Sent
+from polystore.testing.simulator.fleet import SimulatedMember
 from polystore.testing.simulator.load import Load
+from polystore.testing.simulator.operator import REQUEST
 from polystore.testing.simulator.rest import come_to_rest
 from polystore.testing.suite.pairs.records import item, shown
 from polystore.values import Key
@@ -106,6 +112,41 @@ def test_the_dial_turns_under_load_and_alarms_nobody(
         assert all(not verified.discrepancies for verified in found.values())
         operator.dial(percent)
     come_to_rest(fleet, load)
+
+
+@pytest.mark.share(4)
+@pytest.mark.rule("EPO-4", "WR-9", "WR-10", "MIR-3", "CNF-8")
+def test_what_is_under_way_when_the_dial_turns_is_seen_by_who_comes_after(
+    begin: Callable[..., Stand],
+) -> None:
+    """Begun at one moment of a turn after the other, while its process is slow to tell of it."""
+    stand = begin(entry=WAY["dual-read at 0"].entry)
+    fleet, operator, (early, late) = stand.fleet, stand.operator, stand.clients
+    keys: list[Key] = [("ann", n) for n in range(1, 17)]
+    for key in keys:
+        stand.put(0, item(key, v=0))
+
+    def slow(sent: Sent) -> Fate | None:
+        if sent.process != early.name or (sent.task == "increment" and not sent.writes):
+            return None
+        return Fate(apply=0.2) if sent.task == "increment" else Fate(apply=0.03, answer=0.03)
+
+    def added(member: SimulatedMember, key: Key) -> Procedure[Any]:
+        return member.operations["items"].update((*key, Increment("v")), If.present, None, KEEP)
+
+    for n, key in enumerate(keys):
+        operator.verify()
+        fleet.network.rules.append(slow)
+        goal = 0.0 if n % 2 else 100.0
+        turned = fleet.spawn(operator.member, operator.coordinator.dial(goal, REQUEST), "dial")
+        fleet.pass_time(0.08 * n)
+        begun = fleet.spawn(early, added(early, key), "increment")
+        fleet.finish(turned)
+        fleet.do(late, added(late, key))
+        fleet.finish(begun)
+        fleet.network.rules.remove(slow)
+        assert shown(stand.get(1, key)) == item(key, v=2)
+    stand.agree(keys)
 
 
 @pytest.mark.share(5)
