@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from itertools import product
@@ -21,6 +22,7 @@ from polystore.plugin.registry import default_registry
 from polystore.testing import suite
 from tests.architecture.test_spec import RULES, named_by_tests
 from tests.mutants.kills import KILLS
+from tests.mutants.lying import ALL, CLAIMS
 from tests.mutants.procedures import PROCEDURES
 from tests.mutants.sessions import ROOT, hunted
 
@@ -53,6 +55,10 @@ def conformance() -> list[Figure]:
         Figure(
             "a driver that refuses everything", "fails, naming each rule",
             "polystore conformance on such a driver", refusing,
+        ),
+        Figure(
+            "a driver that lies about every claim", "fails, naming each claim",
+            "polystore conformance on such a driver", lying,
         ),
         *(
             Figure(
@@ -109,38 +115,65 @@ def pairs() -> Outcome:
 
 
 def mutants() -> Outcome:
-    """Who escaped with which seed."""
-    escaped = []
-    names = {driver.__name__ for driver in KILLS}
+    """Who escaped with which seed; drivers and procedures at once, one process each."""
+    began = time.monotonic()
+    hunts = [
+        ("tests.mutants.hunt", [driver.__name__ for driver in KILLS],
+         ("--polystore-profile=smoke", "--hypothesis-seed={}")),
+        ("tests.mutants.hunt_pairs", [*PROCEDURES],
+         ("--polystore-profile=default", "--hunt-seed={}")),
+    ]  # fmt: skip
+    with ThreadPoolExecutor(len(hunts)) as pool:
+        found = [each for part in pool.map(lambda hunt: _hunt(*hunt), hunts) for each in part]
+    escaped = [f"{name} ({seed})" for name, seed, caught, _ in found if not caught]
+    slowest, name = max((took, name) for name, _, _, took in found)
+    told = (
+        f"{len(KILLS) + len(PROCEDURES)} mutants, {SEEDS} seeds in "
+        f"{time.monotonic() - began:.0f} s; escaped: {', '.join(escaped) or 'none'}; "
+        f"slowest: {name}, {slowest:.1f} s"
+    )
+    return Outcome(told, not escaped)
+
+
+def _hunt(
+    plugin: str, names: Sequence[str], arguments: Sequence[str]
+) -> list[tuple[str, int, bool, float]]:
+    """Each mutant with each seed: whether it was caught, and the seconds it took."""
+    found = []
     for seed in range(SEEDS):
         with TemporaryDirectory() as folder:
-            told = hunted(
-                "tests.mutants.hunt", Path(folder), "--polystore-profile=smoke",
-                f"--hypothesis-seed={seed}",
-            )  # fmt: skip
-            escaped += [f"{name} ({seed})" for name in names - told["caught"].keys()]
-            told = hunted(
-                "tests.mutants.hunt_pairs", Path(folder), "--polystore-profile=default",
-                f"--hunt-seed={seed}",
-            )  # fmt: skip
-            escaped += [f"{name} ({seed})" for name in PROCEDURES.keys() - told["caught"].keys()]
-    count = len(names) + len(PROCEDURES)
-    return Outcome(f"{count} mutants, {SEEDS} seeds; escaped: {escaped or 'none'}", not escaped)
+            told = hunted(plugin, Path(folder), *(text.format(seed) for text in arguments))
+        found += [(name, seed, name in told["caught"], told["took"][name]) for name in names]
+    return found
 
 
 def refusing() -> Outcome:
     """What passes on a driver that does nothing."""
-    with TemporaryDirectory() as folder:
-        report = Path(folder) / "report"
-        _pytest(
-            "--polystore=refusing", "--polystore-profile=smoke", f"--polystore-report={report}",
-            "-p", "tests.mutants.refused",
-        )  # fmt: skip
-        (found,) = json.loads(report.with_suffix(".json").read_text())["reports"]
+    found = _reported("--polystore=refusing", "-p", "tests.mutants.refused")
     named = {rule for rule, count in found["rules"].items() if count["failed"]}
+    passed = sorted(found["rules"].keys() - named)
     told = f"{found['tests']['failed']} tests fail, {len(named)} of {len(found['rules'])} rules"
-    passed = sorted(rule for rule, count in found["rules"].items() if not count["failed"])
-    return Outcome(f"{told}; no failure: {', '.join(passed) or 'none'}", bool(named))
+    return Outcome(f"{told}; no failure: {', '.join(passed) or 'none'}", not passed)
+
+
+def lying() -> Outcome:
+    """Which claims of a driver that keeps none are not said to be untrue."""
+    found = _reported(f"--polystore=lying?{ALL}", "-p", "tests.mutants.lying")
+    named = found["untrue_claims"]
+    rules = {rule for ids in named.values() for rule in ids}
+    missed = [path for path in CLAIMS if path not in named]
+    told = f"{len(named)} of {len(CLAIMS)} claims named, by {len(rules)} rules"
+    return Outcome(f"{told}; not named: {', '.join(missed) or 'none'}", not missed)
+
+
+def _reported(*arguments: str) -> dict[str, Any]:
+    """The report of a brief run on one driver."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "report"
+        _pytest("--polystore-profile=smoke", f"--polystore-report={path}", *arguments)
+        found: dict[str, Any]
+        (found,) = json.loads(path.with_suffix(".json").read_text())["reports"]
+    return found
 
 
 def lines(name: str) -> Outcome:

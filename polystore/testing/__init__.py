@@ -5,3 +5,6 @@ WEAKER = "polystore-weaker-claim"
 
 DEVIATES = "polystore-deviation"
 """A property of a test: the rule that its driver says it breaks, and broke."""
+
+PROMISE = "polystore-promise"
+"""A property of a test: the path in the capabilities of the claim that it tries."""

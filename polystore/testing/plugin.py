@@ -6,6 +6,7 @@ Every pytest session of an environment loads it: it imports nothing that is larg
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from zlib import crc32
 
 import pytest
 
-from polystore.testing import WEAKER
+from polystore.testing import PROMISE, WEAKER
 
 if TYPE_CHECKING:
     from polystore.testing.claims import Bench
@@ -100,6 +101,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claims(*names): runs where a driver claims all of these")
     config.addinivalue_line("markers", "needs(*names): runs where a harness has all of these")
     config.addinivalue_line(
+        "markers", "promise(path): tries what a driver claims there, a path of its capabilities"
+    )
+    config.addinivalue_line(
         "markers", "share(n): smoke runs one of n of these, other ones for each pair"
     )
     if config.getoption(REPORT) and not hasattr(config, "workerinput"):
@@ -137,6 +141,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if (named := _driver_of(item)) is not None:
             item.user_properties.append(("polystore", (named, sorted(rules_of(item)))))
+            if (promise := item.get_closest_marker("promise")) is not None:
+                item.user_properties.append((PROMISE, promise.args[0]))
     reasons = {item: reason for item in items if (reason := _left_out(config, item)) is not None}
     if reasons:
         config.hook.pytest_deselected(items=list(reasons))
@@ -189,7 +195,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, says in report.user_properties
         if name == WEAKER
     }
+    untrue = defaultdict[str, set[str]](set)
+    for report in terminalreporter.stats.get("failed", ()):
+        found = dict(report.user_properties)
+        if PROMISE in found:
+            driver, rules = found["polystore"]
+            untrue[f"{driver}: {found[PROMISE]}"] |= set(rules)
     deviating = terminalreporter.config.pluginmanager.get_plugin(DEVIATIONS)
+    if untrue:
+        terminalreporter.section("claims that are not true")
+        for claim, rules in sorted(untrue.items()):
+            terminalreporter.line(f"{claim}: {', '.join(sorted(rules))}")
     if deviating is not None and (needless := deviating.needless()):
         terminalreporter.section("deviations that are none")
         for line in needless:

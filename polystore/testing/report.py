@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from polystore.capabilities.wire import to_json
-from polystore.testing import WEAKER
+from polystore.testing import PROMISE, WEAKER
 from polystore.testing.claims import Bench
 from polystore.testing.pairs import Pair
 
@@ -29,6 +29,7 @@ class Case:
     says: str = ""
     seconds: float = 0.0
     weaker: str | None = None
+    promise: str | None = None
 
 
 @attrs.define(eq=False)
@@ -52,7 +53,7 @@ class Report:
         driver, rules = told["polystore"]
         case = self.cases.setdefault(report.nodeid, Case(driver, tuple(rules)))
         case.seconds += report.duration
-        case.weaker = told.get(WEAKER, case.weaker)
+        case.weaker, case.promise = told.get(WEAKER, case.weaker), told.get(PROMISE)
         if report.failed or (report.skipped and case.outcome == "passed"):
             case.outcome = report.outcome
             case.says = _first_line(report)
@@ -94,12 +95,24 @@ class Report:
                 for rule in rules
             },
             "failures": {n: c.says for n, c in cases.items() if c.outcome == "failed"},
+            "untrue_claims": _untrue(cases.values()),
             "weaker_claims": sorted({c.weaker for c in cases.values() if c.weaker}),
             "does_not_apply": {
                 n: why for n, why in left_out.items() if f"[{named}-" in n or f"[{named}]" in n
             },
             "seconds": round(sum(case.seconds for case in cases.values()), 1),
         }
+
+
+def _untrue(cases: Iterable[Case]) -> dict[str, list[str]]:
+    """Claims of which a test fails, with the rules of such tests."""
+    failed = [case for case in cases if case.outcome == "failed"]
+    return {
+        promise: sorted(
+            {r for c in failed if c.promise == promise for r in c.rules}, key=_by_number
+        )
+        for promise in sorted({case.promise for case in failed if case.promise})
+    }
 
 
 def _engine(bench: Bench) -> dict[str, Any]:
@@ -127,6 +140,10 @@ def page(found: Mapping[str, Any]) -> str:
     if found["failures"]:
         lines += ["## What fails", ""]
         lines += [f"- `{nodeid}`: {says}" for nodeid, says in found["failures"].items()] + [""]
+    if found["untrue_claims"]:
+        lines += ["## Claims that are not true", ""]
+        untrue = found["untrue_claims"].items()
+        lines += [f"- {claim}: {', '.join(rules)}" for claim, rules in untrue] + [""]
     if found["weaker_claims"]:
         lines += ["## Claims that are weaker than the truth", ""]
         lines += [f"- {says}" for says in found["weaker_claims"]] + [""]

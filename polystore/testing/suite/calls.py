@@ -25,7 +25,7 @@ from polystore.driver import (
 from polystore.errors import Contention, DriverError, PolystoreError, Throttled
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
-from polystore.values import Fields, Key
+from polystore.values import Fields, Key, same
 
 Make: TypeAlias = Callable[..., Collection]
 """Makes a collection of a key and a declaration, under a name that nothing else has."""
@@ -191,3 +191,11 @@ def refusal_of(driver: Driver, call: Callable[[], object]) -> PolystoreError | N
     except Exception as error:  # noqa: BLE001  # whatever the database raises
         return driver.translate(error)
     return None
+
+
+def taken(driver: Driver, write: Write) -> bool:
+    """Whether the database takes a write, and gives it back whole."""
+    if refusal_of(driver, lambda: written(driver, write)) is not None:
+        return False
+    record = found(driver, write.collection, write.key)
+    return record is not None and same(record.fields, write.fields)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from polystore.driver import Driver
-from polystore.errors import DriverError, NotFound, PolystoreError
-from polystore.testing.suite.calls import Make, put
+from polystore.driver import Consistency, Driver, Segment
+from polystore.errors import DriverError, NotFound, PolystoreError, Unavailable
+from polystore.queries import QueryPlan
+from polystore.testing.harness import Harness
+from polystore.testing.suite.calls import Make, error_of, put, written
 
 
 @pytest.mark.rule("ERR-3", "DRV-7")
@@ -18,6 +22,27 @@ def test_no_error_holds_the_value_of_a_field(driver: Driver, declare: Make) -> N
     except Exception as error:  # noqa: BLE001  # whatever the database raises
         told = driver.translate(error)
         assert "hunter2" not in f"{told} {told!r} {told.__dict__}"
+
+
+@pytest.mark.rule("DRV-11", "DRV-7", "ERR-1", "ERR-3")
+def test_a_closed_driver_says_so_and_tells_no_value(harness: Harness, make: Make) -> None:
+    """An error that every driver has to know, and of each call that takes a record or a key."""
+    things = make()
+    closed = harness.open()
+    write = put(things, ("k",), note="hunter2-secret")
+    written(closed, write)
+    closed.close()
+    calls: list[Callable[[], object]] = [
+        lambda: closed.read(things, [("hunter2",)], Consistency.STRONG),
+        lambda: closed.write(write),
+        lambda: closed.query(things, QueryPlan(None, ("hunter2",)), None, 10),
+        lambda: closed.scan(things, Segment(), None, 10),
+    ]
+    for call in calls:
+        error = error_of(closed, call)
+        assert isinstance(error, Unavailable)
+        assert error.driver == closed.name
+        assert "hunter2" not in f"{error} {error!r} {error.__dict__}"
 
 
 @pytest.mark.rule("DRV-7", "ERR-1", "ERR-3")

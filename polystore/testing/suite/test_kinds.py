@@ -14,6 +14,7 @@ pytestmark = pytest.mark.about_what_is_stored
 
 
 @pytest.mark.rule("CAP-11", "CAP-3", "VAL-9")
+@pytest.mark.promise("values.native")
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_a_kind_is_native_or_marked(
     driver: Driver, harness: Harness, make: Make, kind: str

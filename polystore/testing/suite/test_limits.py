@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import pytest
 
-from polystore.driver import Consistency, Driver, Write
+from polystore.driver import Consistency, Driver
 from polystore.driver.side import Side, declared
 from polystore.errors import LimitExceeded
 from polystore.route.bound import Bound
 from polystore.schema import Collection
 from polystore.testing import WEAKER
-from polystore.testing.suite.calls import Make, found, put, refusal_of, written
+from polystore.testing.suite.calls import Make, found, put, refusal_of, taken
 from polystore.testing.suite.sized import SIZED, limit_of
-from polystore.values import Key, same
+from polystore.values import Key
 
 pytestmark = pytest.mark.about_what_is_stored
 
@@ -25,16 +25,11 @@ def bound(driver: Driver, collection: Collection) -> Bound:
     return Bound(collection, [Side("source", driver, declared)])
 
 
-def taken(driver: Driver, write: Write) -> bool:
-    """Whether the database takes a write, and gives it back whole."""
-    if refusal_of(driver, lambda: written(driver, write)) is not None:
-        return False
-    record = found(driver, write.collection, write.key)
-    return record is not None and same(record.fields, write.fields)
-
-
 @pytest.mark.rule("CAP-4", "KEY-5", "ERR-4", "CNF-9")
-@pytest.mark.parametrize("name", SIZED)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.promise(one.code)) for name, one in SIZED.items()],
+)
 def test_a_size_passes_at_its_limit_and_not_over_it(
     driver: Driver, make: Make, name: str, request: pytest.FixtureRequest
 ) -> None:
@@ -61,6 +56,7 @@ def test_a_size_passes_at_its_limit_and_not_over_it(
 
 
 @pytest.mark.rule("CAP-4", "CNF-9")
+@pytest.mark.promise("batches.read_keys")
 def test_a_read_takes_as_many_keys_as_are_claimed(
     driver: Driver, make: Make, request: pytest.FixtureRequest
 ) -> None:
@@ -78,6 +74,7 @@ def test_a_read_takes_as_many_keys_as_are_claimed(
 
 @pytest.mark.claims("transactions over the store")
 @pytest.mark.rule("CAP-4", "TX-3", "ERR-4", "CNF-9")
+@pytest.mark.promise("transactions.items")
 def test_a_commit_takes_as_many_records_as_are_claimed(
     driver: Driver, make: Make, request: pytest.FixtureRequest
 ) -> None:

@@ -121,6 +121,7 @@ def test_seven_kinds_of_nothing(driver: Driver, make: Make) -> None:
 
 
 @pytest.mark.rule("KEY-4", "CAP-3")
+@pytest.mark.promise("keys.empty")
 @pytest.mark.parametrize("kind", [str, bytes])
 def test_empty_key_parts(driver: Driver, make: Make, kind: type) -> None:
     """What a driver claims to hold it holds; what it does not, the database refuses."""

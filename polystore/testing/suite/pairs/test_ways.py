@@ -122,7 +122,7 @@ def test_what_is_under_way_when_the_dial_turns_is_seen_by_who_comes_after(
     """Begun at one moment of a turn after the other, while its process is slow to tell of it."""
     stand = begin(entry=WAY["dual-read at 0"].entry)
     fleet, operator, (early, late) = stand.fleet, stand.operator, stand.clients
-    keys: list[Key] = [("ann", n) for n in range(1, 17)]
+    keys: list[Key] = [("ann", n) for n in range(1, 33)]
     for key in keys:
         stand.put(0, item(key, v=0))
 
@@ -139,7 +139,7 @@ def test_what_is_under_way_when_the_dial_turns_is_seen_by_who_comes_after(
         fleet.network.rules.append(slow)
         goal = 0.0 if n % 2 else 100.0
         turned = fleet.spawn(operator.member, operator.coordinator.dial(goal, REQUEST), "dial")
-        fleet.pass_time(0.08 * n)
+        fleet.pass_time(0.04 * n)
         begun = fleet.spawn(early, added(early, key), "increment")
         fleet.finish(turned)
         fleet.do(late, added(late, key))
