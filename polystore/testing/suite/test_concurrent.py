@@ -103,6 +103,7 @@ def processes(harness: Harness) -> Iterator[Processes]:
     made.end()
 
 
+@pytest.mark.about_what_is_stored
 @pytest.mark.needs("address")
 @pytest.mark.rule("DRV-20", "DRV-1", "DRV-2", "CON-3")
 def test_one_order_explains_what_many_processes_were_answered(
@@ -113,6 +114,7 @@ def test_one_order_explains_what_many_processes_were_answered(
     assert check(operation for history in told for operation in history) > PROCESS_TURNS
 
 
+@pytest.mark.about_what_is_stored
 @pytest.mark.needs("address")
 @pytest.mark.claims("transactions over the store")
 @pytest.mark.rule("DRV-20", "DRV-3", "TX-4")

@@ -17,7 +17,7 @@ from polystore.values import Fields, Key
 PAIRS = 200
 """Writes by one opening, each with a read by the other."""
 
-QUERIES = 40
+QUERIES = 25
 """The same, where each look is a query."""
 
 KEYS = 5
@@ -50,6 +50,7 @@ def taking_turns(
         look(reader, key, there)
 
 
+@pytest.mark.about_what_is_stored
 @pytest.mark.claims("strong reads")
 @pytest.mark.rule("DRV-1")
 def test_a_strong_read_sees_what_another_client_has_written(
@@ -63,6 +64,7 @@ def test_a_strong_read_sees_what_another_client_has_written(
     taking_turns(driver, another, things, PAIRS, look)
 
 
+@pytest.mark.about_what_is_stored
 @pytest.mark.claims("strong queries")
 @pytest.mark.rule("DRV-22")
 def test_a_query_sees_what_another_client_has_written(
@@ -77,6 +79,7 @@ def test_a_query_sees_what_another_client_has_written(
     taking_turns(driver, another, things, QUERIES, look)
 
 
+@pytest.mark.about_what_is_stored
 @pytest.mark.claims("strong indexes")
 @pytest.mark.rule("DRV-22")
 def test_an_index_shows_what_another_client_has_written(
