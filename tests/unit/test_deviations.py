@@ -49,16 +49,25 @@ until = {until}
 """
 
 
-def tried(folder: Path, *entries: str, sound: bool = False) -> tuple[int, str]:
-    """The suite's tests of DRV-4 on a driver that breaks it, or not, with these deviations."""
+ALONE = ("--polystore=odd", "--polystore-rule=DRV-4", "test_bulk.py")
+PAIR = (
+    "--polystore-pair=memory:odd", "--polystore-profile=default", "--polystore-rule=STG-5",
+    "pairs/test_backfill.py",
+)  # fmt: skip
+
+
+def tried(
+    folder: Path, *entries: str, sound: bool = False, how: tuple[str, ...] = ALONE
+) -> tuple[int, str]:
+    """Some of the suite's tests on a driver that is odd, or sound, with these deviations."""
     (folder / "odd.py").write_text(PLUGIN.replace("[:-1]", "") if sound else PLUGIN)
     (folder / "deviations.toml").write_text("".join(entries))
     where = Path(suite.__file__).parent
     call = [
         sys.executable, "-m", "pytest", "-p", "polystore.testing.plugin", "-p", "odd",
         "-c", str(where / "conformance.ini"), f"--rootdir={where}", "-p", "no:cacheprovider", "-q",
-        "--polystore=odd", "--polystore-profile=smoke", "--polystore-rule=DRV-4",
-        str(where / "test_bulk.py"),
+        "--polystore-profile=smoke",
+        *(str(where / text) if text.endswith(".py") else text for text in how),
     ]  # fmt: skip
     env = {**os.environ, "PYTHONPATH": str(folder), "PYTEST_ADDOPTS": ""}
     done = subprocess.run(call, cwd=folder, env=env, capture_output=True, text=True, check=False)
@@ -87,6 +96,29 @@ def test_a_deviation_of_which_nothing_is_left_fails_the_run(tmp_path: Path) -> N
     assert "DRV-4 holds now" in said
     code, said = tried(tmp_path, entry(rule="KEY-3"), sound=True)  # not tried: nothing is known
     assert code == 0, said
+
+
+@pytest.mark.rule("CNF-10")
+def test_workers_of_xdist_count_together(tmp_path: Path) -> None:
+    how = (*ALONE, "-n", "2", "-p", "xdist")
+    code, said = tried(tmp_path, entry(), how=how)
+    assert code == 0, said
+    assert "xfailed" in said
+    code, said = tried(tmp_path, entry(), sound=True, how=how)
+    assert code == 1, said
+    assert "DRV-4 holds now" in said
+
+
+@pytest.mark.rule("CNF-10")
+def test_what_fails_in_a_pair_is_told_as_such(tmp_path: Path) -> None:
+    told = entry(rule="STG-5") + 'level = "pair"\n'
+    code, said = tried(tmp_path, told, how=PAIR)
+    assert code == 0, said
+    assert "xfailed" in said
+    assert tried(tmp_path, entry(rule="STG-5"), how=PAIR)[0] == 1
+    code, said = tried(tmp_path, told, sound=True, how=PAIR)
+    assert code == 1, said
+    assert "odd: STG-5 holds now" in said
 
 
 @pytest.mark.rule("CNF-10")
