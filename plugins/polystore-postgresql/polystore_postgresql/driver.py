@@ -40,6 +40,7 @@ from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Key
 from polystore_postgresql import provision
+from polystore_postgresql.columns import columns_of
 from polystore_postgresql.connections import Connection, Connections
 from polystore_postgresql.document import to_column, to_jsonb
 from polystore_postgresql.faults import reading, translated
@@ -92,6 +93,7 @@ class PostgresqlDriver(Driver):
     # -- what it promises ---------------------------------------------------------------------
 
     def capabilities(self, collection: Collection) -> Capabilities:
+        columns_of(collection)
         return Capabilities(
             keys=Keys(whole=KEY_BYTES),
             values=Values(native=_NATIVE),
@@ -259,9 +261,9 @@ class PostgresqlDriver(Driver):
     def describe(self, collection: Collection) -> Description:
         with reading(), self._connections.call() as connection:
             table = provision.read(connection, self._schema, collection)
-        if table is None:
-            return Description(exists=False)
-        return Description(exists=True, problems=provision.problems(table))
+            if table is None:
+                return Description(exists=False)
+            return Description(exists=True, problems=provision.problems(connection, table))
 
     def native(self, collection: Collection | None = None) -> Connection:
         """A connection of the caller's own, in autocommit; the caller closes it."""

@@ -7,16 +7,41 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import attrs
+
 from polystore.driver import Driver
 from polystore.schema import Collection
 from polystore.testing.harness import Address, Engine, Harness
-from polystore.values import Key
+from polystore.values import Fields, Key
+from polystore_postgresql.columns import columns_of, laid
 from polystore_postgresql.document import to_column
 from polystore_postgresql.tables import Table, quoted
+
+IN_COLUMNS = "columns=1"
+"""The option of a run that gives fields columns of their own; not one of the URL."""
+
+COLUMNS = {
+    "n": "bigint", "state": "text", "rank": "numeric", "note": "text", "value": "double precision",
+    "a": "double precision", "b": "numeric", "c": "boolean", "d": "numeric", "f": "text",
+}  # fmt: skip
+"""Types for some fields of the suite, of which many a value is of another type."""
 
 
 class PostgresqlHarness(Harness):
     """One server a process, which ends with it."""
+
+    def __init__(self, options: str = "") -> None:
+        others = [option for option in options.split("&") if option != IN_COLUMNS]
+        self._columns = COLUMNS if IN_COLUMNS in options.split("&") else {}
+        super().__init__("&".join(others))
+
+    def placed(self, collection: Collection) -> Collection:
+        names = self._columns.keys() - set(collection.key_names)
+        placement = {"columns": {name: self._columns[name] for name in sorted(names)}}
+        placement |= collection.placement("postgresql")
+        return attrs.evolve(
+            collection, placements={**collection.placements, "postgresql": placement}
+        )
 
     def available(self) -> str | None:
         try:
@@ -62,15 +87,19 @@ class PostgresqlHarness(Harness):
         return found.fetchone()
 
     def poke(self, collection: Collection, key: Key, fields: Mapping[str, str | int]) -> None:
-        table = Table(collection, "public")
-        names = ", ".join(map(quoted, collection.key_names))
-        rest = {n: v for n, v in fields.items() if n not in collection.key_names}
+        table = Table(collection, "public", columns=columns_of(collection))
+        rest: Fields = {n: v for n, v in fields.items() if n not in collection.key_names}
+        shown = laid(table.columns, rest)  # what its columns have no place for is in the document
+        kept = dict.fromkeys(("_ps_w", "_ps_v", "_ps_del", "_ps_exp"))
+        values = {"_ps_doc": json.dumps(rest), **kept, **shown}
+        names = [quoted(name) for name in (*collection.key_names, *values)]
+        changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in values)
+        keys = ", ".join(map(quoted, collection.key_names))
+        given = ", ".join(["%s"] * len(names))
         self._client.execute(
-            f"INSERT INTO {table.name} ({names}, _ps_doc) VALUES "
-            f"({', '.join(['%s'] * len(key))}, %s::jsonb) ON CONFLICT ({names}) DO UPDATE "
-            "SET _ps_doc = excluded._ps_doc, _ps_w = NULL, _ps_v = NULL, _ps_del = NULL, "
-            "_ps_exp = NULL".encode(),
-            [*key, json.dumps(rest)],
+            f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({given}) "
+            f"ON CONFLICT ({keys}) DO UPDATE SET {changes}".encode(),
+            [*key, *values.values()],
         )
 
     @property

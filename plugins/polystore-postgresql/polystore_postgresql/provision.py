@@ -2,54 +2,71 @@
 
 from __future__ import annotations
 
-from polystore.driver.absence import no_index
+import attrs
+
+from polystore.driver import ANYTHING, Write, absence
 from polystore.driver.policies import Policed, joined
+from polystore.errors import ConfigError
 from polystore.schema import Collection
+from polystore_postgresql.columns import columns_of
 from polystore_postgresql.connections import Connection
 from polystore_postgresql.settings import DRIVER
-from polystore_postgresql.tables import ENTRY, HEAD, KEPT, Table, comment, indexes_of, quoted, told
+from polystore_postgresql.tables import ENTRY, HEAD, KEPT, Table, indexes_of, quoted
 
 _TYPES: dict[type, str] = {str: 'text COLLATE "C"', int: "bigint", bytes: "bytea"}
 
 
 def read(connection: Connection, schema: str, collection: Collection) -> Table | None:
     """A collection's table as it is; ``None`` where there is none."""
-    table = Table(collection, schema)
     found = connection.execute(
         "SELECT obj_description(c.oid, 'pg_class') FROM pg_class c JOIN pg_namespace n "
         "ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s",
         (schema, collection.name),
     ).fetchone()
-    return None if found is None else Table(collection, table.schema, told(found[0]))
+    return None if found is None else Table(collection, schema).told(found[0])
 
 
 def create(connection: Connection, schema: str, collection: Collection) -> None:
-    """Make what is not there yet, in one transaction: table, columns, indexes and their entries."""
-    declared = indexes_of(collection)
-    table = Table(collection, schema, declared)
+    """Make what is not there yet, in one transaction: table, columns, indexes; and fill them.
+
+    Raises:
+        ConfigError: the table has a column of another type than the placement says.
+    """
+    declared, columns = indexes_of(collection), columns_of(collection)
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (table.name,))
+        before = Table(collection, schema)
+        name = before.name
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
         there = read(connection, schema, collection)
         if there is None:
             keys = [f"{quoted(f.name)} {_TYPES[f.type]} NOT NULL" for f in collection.key]
             primary = ", ".join(map(quoted, collection.key_names))
-            _run(
-                connection,
-                f"CREATE TABLE {table.name} ({', '.join(keys)}, PRIMARY KEY ({primary}))",
-            )
-        for name, kind in KEPT.items():
-            _run(connection, f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {name} {kind}")
-        before = Table(collection, schema) if there is None else there
-        _run(connection, f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {before.mark} bool")
+            _run(connection, f"CREATE TABLE {name} ({', '.join(keys)}, PRIMARY KEY ({primary}))")
+        before = there or before
+        for column, kind in {**KEPT, before.mark: "bool"}.items():
+            _run(connection, f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {kind}")
+        for problem in _differing(connection, before):
+            raise ConfigError(problem, collection=collection.name, driver=DRIVER)
         new = [kept for kept in declared if kept not in before.indexes]
-        if new:
-            after = Table(collection, schema, joined(declared, before.indexes))
-            _run(connection, f"ALTER TABLE {table.name} RENAME {before.mark} TO {after.mark}")
+        if new or not columns.keys() <= before.columns.keys():
+            after = attrs.evolve(
+                before,
+                indexes=joined(declared, before.indexes),
+                columns={**columns, **before.columns},
+            )
+            _run(connection, f"ALTER TABLE {name} RENAME {before.mark} TO {after.mark}")
+            # A column that was there before is the place of its field already.
+            known = {c: kind for c, kind in after.columns.items() if c in _types(connection, after)}
+            for column, kind in columns.items():
+                _run(
+                    connection,
+                    f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quoted(column)} {kind}",
+                )
             for kept in new:
-                _index(connection, table, kept)
-            _fill(connection, table)
-            text = comment(after.indexes).replace("'", "''").replace("%", "%%")
-            _run(connection, f"COMMENT ON TABLE {table.name} IS '{text}'")
+                _index(connection, after, kept)
+            _fill(connection, attrs.evolve(before, columns=known), after)
+            text = after.comment.replace("'", "''").replace("%", "%%")
+            _run(connection, f"COMMENT ON TABLE {name} IS '{text}'")
 
 
 def drop(connection: Connection, schema: str, collection: Collection) -> None:
@@ -57,10 +74,35 @@ def drop(connection: Connection, schema: str, collection: Collection) -> None:
     _run(connection, f"DROP TABLE IF EXISTS {Table(collection, schema).name}")
 
 
-def problems(table: Table) -> tuple[str, ...]:
+def problems(connection: Connection, table: Table) -> tuple[str, ...]:
     """What differs from the declaration, each a sentence that says what to do."""
-    missing = [kept for kept in indexes_of(table.collection) if kept not in table.indexes]
-    return tuple(no_index(DRIVER, table.collection, kept.index).message for kept in missing)
+    collection = table.collection
+    absent = [kept.index for kept in indexes_of(collection) if kept not in table.indexes]
+    found = [absence.no_index(DRIVER, collection, index).message for index in absent]
+    missing = sorted(columns_of(collection).keys() - table.columns.keys())
+    if missing:
+        found.append(f"there are no columns {', '.join(missing)} yet; {absence.MAKE_IT}")
+    return (*found, *_differing(connection, table))
+
+
+def _types(connection: Connection, table: Table) -> dict[str, str]:
+    """Types of all columns that the table has, by their names."""
+    rows = connection.execute(
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+        "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+        (table.name.replace("%%", "%"),),
+    )
+    return dict(rows.fetchall())
+
+
+def _differing(connection: Connection, table: Table) -> tuple[str, ...]:
+    """Declared columns that are of another type, each a sentence that says what to do."""
+    types = _types(connection, table)
+    return tuple(
+        f"the column {name!r} is {types[name]}, and {kind} in the placement: change one of them"
+        for name, kind in columns_of(table.collection).items()
+        if types.get(name, kind) != kind
+    )
 
 
 def _index(connection: Connection, table: Table, kept: Policed) -> None:
@@ -74,19 +116,22 @@ def _index(connection: Connection, table: Table, kept: Policed) -> None:
     )
 
 
-def _fill(connection: Connection, table: Table) -> None:
-    """Work out every record's place in every index."""
-    changes = ", ".join(f"{quoted(ENTRY + kept.index.name)} = %s" for kept in table.indexes)
-    same = " AND ".join(f"{quoted(name)} = %s" for name in table.collection.key_names)
+def _fill(connection: Connection, before: Table, after: Table) -> None:
+    """Lay every record anew, as the table now keeps it."""
+    same = " AND ".join(f"{quoted(name)} = %s" for name in after.collection.key_names)
     with connection.cursor("_ps_fill") as rows, connection.cursor() as writing:
-        rows.execute(table.select("").encode())
+        rows.execute(before.select("").replace(before.mark, after.mark).encode())  # it is renamed
         for row in rows:
-            stored = table.stored(row)
-            entries = [kept.entry(stored.fields, stored.key) for kept in table.indexes]
-            values = [None if entry is None else entry.encode() for entry in entries]
-            key = row[: len(stored.key)]
+            it = before.stored(row)
+            values = after.values(
+                Write(
+                    after.collection, it.key, it.fields, ANYTHING, it.write_id, it.stamp, it.expires
+                )
+            )
+            changes = ", ".join(f"{name} = %s" for name in values)
+            key = row[: len(it.key)]
             writing.execute(
-                f"UPDATE {table.name} SET {changes} WHERE {same}".encode(), [*values, *key]
+                f"UPDATE {after.name} SET {changes} WHERE {same}".encode(), [*values.values(), *key]
             )
 
 

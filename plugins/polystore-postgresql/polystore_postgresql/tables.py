@@ -7,7 +7,7 @@ and ``xmin``: no two states share both, whoever wrote them.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -28,6 +28,7 @@ from polystore.errors import ConfigError
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection, Index
 from polystore.values import Fields, Key
+from polystore_postgresql.columns import believe, laid
 from polystore_postgresql.document import from_column, from_jsonb, to_column, to_jsonb
 from polystore_postgresql.settings import DRIVER
 
@@ -36,8 +37,8 @@ ENTRY = "_ps_i:"
 """Prefix of a column with the place of a record in an index."""
 
 MARK = "_ps_k:"
-"""Prefix of an empty column that every write names; its name changes with the indexes kept. What
-was prepared for others fails, and the table is read again."""
+"""Prefix of an empty column that every read and write names; its name changes with the indexes and
+columns kept. What was prepared for others fails, and the table is read again."""
 
 KEPT = {DOCUMENT: "jsonb", WRITE_ID: "text", STAMP: "bigint", TOMBSTONE: "bool", EXPIRES: "bigint"}
 """The columns beside the key."""
@@ -67,21 +68,6 @@ def indexes_of(collection: Collection) -> tuple[Policed, ...]:
     return found
 
 
-def comment(kept: Sequence[Policed]) -> str:
-    """The indexes that a table keeps, as its comment says it."""
-    told = [[k.index.name, list(k.index.declared), k.policy.value] for k in kept]
-    return json.dumps({"_ps_indexes": told})
-
-
-def told(text: str | None) -> tuple[Policed, ...]:
-    """The indexes of a table by its comment; others' comments tell of none."""
-    try:
-        listed = json.loads(text or "{}")["_ps_indexes"]
-    except (ValueError, KeyError, TypeError):
-        return ()
-    return tuple(Policed(Index(name, fields), Policy(policy)) for name, fields, policy in listed)
-
-
 def deletes(write: Write) -> bool:
     """Whether a write leaves nothing behind."""
     return write.fields is None and write.stamp is None
@@ -105,21 +91,39 @@ class Table:
         collection: the collection.
         schema: where the table is.
         indexes: what it keeps.
+        columns: types of the native columns, by the names of the fields that they hold.
     """
 
     collection: Collection
     schema: str
     indexes: tuple[Policed, ...] = ()
+    columns: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def name(self) -> str:
         """The table's name, quoted."""
         return f"{quoted(self.schema)}.{quoted(self.collection.name)}"
 
+    @property
+    def comment(self) -> str:
+        """What the table keeps, as its comment says it."""
+        kept = [[k.index.name, list(k.index.declared), k.policy.value] for k in self.indexes]
+        return json.dumps({"_ps_indexes": kept, "_ps_columns": self.columns})
+
+    def told(self, text: str | None) -> Table:
+        """The table as its comment says it; others' comments tell of nothing."""
+        try:
+            found = json.loads(text or "{}")
+            kept, columns = found["_ps_indexes"], found["_ps_columns"]
+        except (ValueError, KeyError, TypeError):
+            return self
+        indexes = tuple(Policed(Index(name, of), Policy(policy)) for name, of, policy in kept)
+        return attrs.evolve(self, indexes=indexes, columns=columns)
+
     @cached_property
     def mark(self) -> str:
-        """The column that is there while the table keeps these indexes, quoted."""
-        return quoted(MARK + sha256(comment(self.indexes).encode()).hexdigest()[:16])
+        """The column that is there while the table keeps these indexes and columns, quoted."""
+        return quoted(MARK + sha256(self.comment.encode()).hexdigest()[:16])
 
     @property
     def _keys(self) -> list[str]:
@@ -133,8 +137,9 @@ class Table:
 
     def select(self, rest: str) -> str:
         """Everything of rows that ``rest`` chooses."""
-        columns = [*self._keys, f"{DOCUMENT}::text", WRITE_ID, STAMP, TOMBSTONE, EXPIRES, STATE]
-        return f"SELECT {', '.join(columns)} FROM {self.name} AS t {rest}"
+        names = [*self._keys, f"{DOCUMENT}::text", WRITE_ID, STAMP, TOMBSTONE, EXPIRES, STATE]
+        names += [self.mark, *map(quoted, self.columns)]
+        return f"SELECT {', '.join(names)} FROM {self.name} AS t {rest}"
 
     def get(self, keys: Sequence[Key], lock: str = "") -> tuple[str, list[Any]]:
         """The rows of some keys, in any order."""
@@ -157,7 +162,7 @@ class Table:
         if deletes(first):
             text = f"DELETE FROM {self.name} AS t WHERE {self._same} AND {where}"
             return f"{text} {returning}, NULL", [*key, *bound]
-        rows = [self._values(write) for write in writes]
+        rows = [self.values(write) for write in writes]
         names = [*rows[0]]
         if isinstance(first.condition, Unchanged):
             changes = ", ".join(f"{name} = %s" for name in names)
@@ -239,19 +244,19 @@ class Table:
             return f"(t.{STAMP} IS NULL OR t.{STAMP} < {limit})", bound
         return ("FALSE" if condition is NOTHING else "TRUE"), []
 
-    def _values(self, write: Write) -> dict[str, Any]:
-        document = None
-        if write.fields is not None:
-            names = self.collection.key_names
-            rest = {name: value for name, value in write.fields.items() if name not in names}
-            document = to_jsonb(rest)
+    def values(self, write: Write) -> dict[str, Any]:
+        """What the columns beside the key hold after a put or tombstone, by quoted names."""
+        names = self.collection.key_names
+        rest = {name: v for name, v in (write.fields or {}).items() if name not in names}
+        shown = laid(self.columns, rest)
         values: dict[str, Any] = {
-            DOCUMENT: document,
+            DOCUMENT: None if write.fields is None else to_jsonb(rest),
             WRITE_ID: write.write_id,
             STAMP: write.stamp,
             TOMBSTONE: True if write.fields is None else None,
             EXPIRES: write.expires,
             self.mark: None,
+            **{quoted(name): value for name, value in shown.items()},
         }
         for kept in self.indexes:
             entry = kept.entry(write.fields, write.key)
@@ -267,12 +272,13 @@ class Table:
     def stored(self, row: Sequence[Any]) -> Stored:
         """The record of a row."""
         key = self.key(row)
-        document, write_id, stamp, buried, expires, token = row[len(key) :]
+        document, write_id, stamp, buried, expires, token, _, *shown = row[len(key) :]
         if buried:
             return Stored(key, None, token, write_id, stamp)
         fields: Fields = dict(zip(self.collection.key_names, key, strict=True))
         if document is not None:
             fields.update(from_jsonb(document))
+        believe(self.columns, shown, fields)
         return Stored(key, fields, token, write_id, stamp, expires)
 
 

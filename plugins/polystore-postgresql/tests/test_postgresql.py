@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from polystore.driver import (
     ANYTHING,
@@ -29,16 +33,20 @@ from polystore.errors import (
     PermissionDenied,
     Unavailable,
 )
+from polystore.kinds import EXAMPLES
 from polystore.plugin.specs import DriverURL
 from polystore.queries import QueryPlan
 from polystore.schema import Collection
 from polystore.testing import strategies as portable
-from polystore.values import same
+from polystore.values import CANONICAL_NAN, same
+from polystore_postgresql.columns import believe, columns_of, laid
 from polystore_postgresql.document import from_column, from_jsonb, to_column, to_jsonb
 from polystore_postgresql.driver import open_postgresql
 from polystore_postgresql.faults import NotSent, translated
 from polystore_postgresql.settings import settings_of
 
+ALL_TYPES = ["text", "bigint", "boolean", "bytea", "double precision", "numeric"]
+ABOUT_FIELDS = "test_values or test_kinds or test_bulk"
 Opened = Callable[..., Driver]
 Made = Callable[..., Collection]
 
@@ -199,6 +207,133 @@ def test_who_does_not_declare_an_index_keeps_it_as_well(
             assert isinstance(old.write(puts[0]), Written)
         page = new.query(things, QueryPlan(things.index("by_state"), (kept,)), None, 10)
         assert len(page.records) == (policy == "encode")
+
+
+def placed(name: str, columns: Mapping[str, str], **declaration: Any) -> Collection:
+    """A collection with native columns."""
+    return Collection(name, ["id"], placements={"postgresql": {"columns": columns}}, **declaration)
+
+
+@given(portable.values(), st.sampled_from(ALL_TYPES))
+def test_a_column_and_the_document_together_keep_every_value(value: Any, kind: str) -> None:
+    for fields in ({"f": value}, {}):
+        rest = dict(fields)
+        shown = laid({"f": kind}, rest)
+        believe({"f": kind}, [*shown.values()], rest)
+        assert same(rest, fields)
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"f": "money"}, "a field has one of text, bigint"),
+        ({"id": "text"}, "'id' can have no column"),
+        ({"ctid": "text"}, "'ctid' can have no column"),
+        ({"_ps_x": "text"}, "'_ps_x' can have no column"),
+        ({"f" * 64: "text"}, "can have no column"),
+    ],
+)
+def test_a_placement_that_makes_no_columns_is_refused(
+    columns: Mapping[str, str], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        columns_of(placed("t", columns))
+
+
+def test_an_unknown_option_of_a_placement_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown option"):
+        columns_of(Collection("t", ["id"], placements={"postgresql": {"table": "x"}}))
+
+
+@pytest.mark.engine
+@pytest.mark.rule("VAL-1", "DRV-2")
+def test_sql_programs_see_and_change_fields_in_their_columns(opened: Opened, made: Made) -> None:
+    """What they change is believed, also where the document has the field."""
+    driver = opened()
+    bare = made()
+    things = placed(bare.name, {"state": "text", "total": "numeric"})
+    driver.create(things)
+    driver.write(Write(things, ("a",), {"id": "a", "state": "new", "total": Decimal("1.10")}))
+    driver.write(Write(things, ("b",), {"id": "b", "state": None, "total": 7}))
+    driver.write(Write(things, ("c",), {"id": "c", "state": "old", "total": "much"}))
+    with driver.native() as connection:
+
+        def rows() -> Any:
+            return connection.execute(
+                f'SELECT id, state, total FROM "{things.name}" ORDER BY id'
+            ).fetchall()
+
+        assert rows() == [
+            ("a", "new", Decimal("1.10")), ("b", None, Decimal(7)), ("c", "old", None),
+        ]  # fmt: skip
+        connection.execute(f"UPDATE \"{things.name}\" SET total = 8, state = NULL WHERE id <> 'a'")
+    keys = [("a",), ("b",), ("c",)]
+    found = [r and r.fields for r in driver.read(things, keys, Consistency.STRONG).records]
+    assert found == [
+        {"id": "a", "state": "new", "total": Decimal("1.10")},
+        {"id": "b", "state": None, "total": Decimal(8)},
+        {"id": "c", "total": Decimal(8)},
+    ]
+
+
+@pytest.mark.engine
+@pytest.mark.rule("VAL-1")
+@pytest.mark.parametrize("kind", ALL_TYPES)
+def test_every_column_takes_every_value(opened: Opened, made: Made, kind: str) -> None:
+    driver = opened()
+    things = placed(made().name, {"f": kind})
+    driver.create(things)
+    values = [*EXAMPLES.values(), -0.0, float("inf"), CANONICAL_NAN, b"\x00\xff", "\x00\x01", "é"]
+    values += [Decimal(text) for text in ("-0", "1.10", "1E+1", "-1E-6144", "9E+6144")]
+    values += [2**63 - 1, 2**53 + 1, 5e-324, 1e300]
+    writes = [Write(things, (str(i),), {"id": str(i), "f": v}) for i, v in enumerate(values)]
+    driver.write_many([*writes, Write(things, ("none",), {"id": "none"})])
+    keys = [(str(i),) for i in range(len(values))]
+    records = driver.read(things, [*keys, ("none",)], Consistency.STRONG).records
+    for record, write in zip(records, writes, strict=False):
+        assert record is not None
+        assert same(record.fields, write.fields)
+    assert records[-1] is not None
+    assert records[-1].fields == {"id": "none"}
+
+
+@pytest.mark.engine
+@pytest.mark.rule("DRV-19", "DRV-9")
+def test_columns_come_to_a_table_with_records_and_processes(opened: Opened, made: Made) -> None:
+    """Of fields that were in the document, and of a column that another program had made."""
+    bare, old, new = made(), opened(), opened()
+    old.write(Write(bare, ("k",), {"id": "k", "n": 1, "state": "x"}))
+    with new.native() as connection:
+        connection.execute(f'ALTER TABLE "{bare.name}" ADD COLUMN theirs text')
+        connection.execute(f'ALTER TABLE "{bare.name}" ADD COLUMN other numeric(5,2)')
+        connection.execute(f"UPDATE \"{bare.name}\" SET theirs = 't'")
+        things = placed(bare.name, {"n": "bigint", "theirs": "text"})
+        (problem,) = new.describe(things).problems
+        assert "columns n, theirs" in problem
+        new.create(things)
+        assert new.describe(things).problems == ()
+        assert connection.execute(f'SELECT n, theirs FROM "{bare.name}"').fetchall() == [(1, "t")]
+        (record,) = old.read(things, [("k",)], Consistency.STRONG).records
+        assert record is not None
+        assert record.fields == {"id": "k", "n": 1, "state": "x", "theirs": "t"}
+        old.write(Write(bare, ("k",), {"id": "k", "n": 2, "state": "x"}))
+        assert connection.execute(f'SELECT n, theirs FROM "{bare.name}"').fetchall() == [(2, None)]
+    wrong = placed(bare.name, {"other": "numeric", "n": "text"})
+    assert len(new.describe(wrong).problems) == 3
+    with pytest.raises(ConfigError, match="in the placement: change one"):
+        new.create(wrong)
+
+
+@pytest.mark.engine
+@pytest.mark.rule("VAL-1", "DRV-4")
+def test_the_suite_where_fields_have_columns() -> None:
+    """Of what is written and read; `polystore conformance postgresql?columns=1` is all of it."""
+    command = ["conformance", "postgresql?columns=1", "--profile", "smoke", "-k", ABOUT_FIELDS]
+    told = subprocess.run(
+        [sys.executable, "-m", "polystore.cli", *command],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-1000:]
 
 
 @pytest.mark.engine
