@@ -75,7 +75,8 @@ RESTRICTED: dict[str, frozenset[str]] = {
     "random": OUTSIDE,
     "secrets": OUTSIDE,
     "uuid": OUTSIDE,
-    "threading": OUTSIDE | {"membership", "store", "transaction", "migration", "plugin", "observe"},
+    "threading": OUTSIDE
+    | {"driver", "membership", "store", "transaction", "migration", "plugin", "observe"},
 }
 WALL_CLOCK_CALLS = frozenset({"now", "utcnow", "today"})
 

@@ -53,15 +53,7 @@ _FILLERS: dict[Affinity, Any] = {
     Affinity.TEXT: "",
     Affinity.NONE: b"",
 }
-
-
-_STRICT: dict[Affinity, type | None] = {
-    Affinity.INTEGER: int,
-    Affinity.REAL: float,
-    Affinity.TEXT: str,
-    Affinity.NONE: None,
-    Affinity.NUMERIC: None,
-}
+_STRICT = {Affinity.INTEGER: int, Affinity.REAL: float, Affinity.TEXT: str}
 
 
 @attrs.frozen
@@ -91,7 +83,7 @@ class Column:
         kind, affinity = type(value), self.affinity
         if value is None:
             return not self.required
-        if self.strict and _STRICT[affinity] not in {None, kind}:
+        if self.strict and _STRICT.get(affinity, kind) is not kind:
             return False
         if kind is int:
             return affinity in {Affinity.INTEGER, Affinity.NUMERIC, Affinity.NONE}

@@ -1,19 +1,24 @@
-"""Rows and records: what the columns of one table say together, and where a record goes."""
+"""Rows and records: what the columns of one table say together, and where a record goes. Pure.
+
+A value that its column would lose goes to the document; the column then shows the nearest native
+value, or nothing. Whoever changes the column afterwards is believed: the document counts only as
+long as the column still shows what polystore put there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from polystore.driver import Stored, Token, Write
-from polystore.driver.document import ABSENT, decode_document, encode_document
-from polystore.drivers.sqlite.columns import Column
-from polystore.drivers.sqlite.layout import Layout
+from polystore.driver.contract import Stored, Token, Write
+from polystore.driver.document import ABSENT
+from polystore.driver.sql.dialect import Dialect
+from polystore.driver.sql.layout import Column, Layout
 from polystore.errors import ConfigError, Unsupported
 from polystore.schema import Collection
 from polystore.values import Fields, Key, same
 
-Row = tuple[Any, ...]
+Row = Sequence[Any]
 
 
 class Stale(Exception):
@@ -23,13 +28,20 @@ class Stale(Exception):
 class Rows:
     """Turns rows of one table into records, and records into rows."""
 
-    def __init__(self, collection: Collection, layout: Layout) -> None:
+    def __init__(self, dialect: Dialect, collection: Collection, layout: Layout) -> None:
+        self._dialect = dialect
         self._collection = collection
         self._layout = layout
-        self._native = tuple((place, layout.columns[place]) for place in layout.fields)
+        self._native = layout.native
         self._key_names = collection.key_names
         self._key_types = tuple(field.type for field in collection.key)
-        self._width = len(layout.columns)
+        self._width = layout.width
+        self._from_part = dialect.from_part
+        self._decode = dialect.decode
+        self._key = layout.key
+        self._kept = (layout.write_id, layout.stamp, layout.tombstone, layout.document)
+        self._expires, self._state = layout.expires, layout.state
+        self._all = layout.written == tuple(range(len(layout.columns)))
 
     def key(self, row: Row) -> Key:
         """The key of a row.
@@ -40,14 +52,16 @@ class Rows:
         """
         if len(row) != self._width:
             raise Stale
-        key = tuple([row[place] for place in self._layout.key])
+        key = tuple([row[place] for place in self._key])
+        if self._from_part is not None:
+            key = tuple(map(self._from_part, key))
         if tuple(map(type, key)) != self._key_types:
             raise ConfigError(
-                f"a row of the table {self._layout.table!r} has a key of "
+                f"a row of the table {self._layout.name!r} has a key of "
                 f"({', '.join(type(part).__name__ for part in key)}), not "
                 f"({', '.join(kind.__name__ for kind in self._key_types)})",
                 collection=self._collection.name,
-                driver="sqlite",
+                driver=self._dialect.driver,
             )
         return key
 
@@ -59,8 +73,7 @@ class Rows:
         """
         if len(row) != self._width:
             raise Stale
-        parts = [row[place] for place in self._layout.key]
-        return tuple([p if type(p) in (str, int, bytes) else str(p) for p in parts])
+        return tuple([p if type(p) in (str, int, bytes) else str(p) for p in self._parts(row)])
 
     def resume(self, rows: Sequence[Row]) -> Key:
         """The last place of a page, in key order, that a cursor can name; what follows comes again.
@@ -69,41 +82,66 @@ class Rows:
             ConfigError: no row of the page has one.
         """
         for row in reversed(rows):
-            parts = [row[place] for place in self._layout.key]
+            parts = self._parts(row)
             if all(type(part) in (str, int, bytes) for part in parts):
                 return tuple(parts)
         return self.key(rows[-1])
 
+    def _parts(self, row: Row) -> list[Any]:
+        parts = [row[place] for place in self._layout.key]
+        return parts if self._from_part is None else [*map(self._from_part, parts)]
+
     def stored(self, row: Row) -> Stored:
         """The record that a row holds."""
-        layout = self._layout
         key = self.key(row)
-        write_id = None if layout.write_id is None else row[layout.write_id]
-        stamp = None if layout.stamp is None else row[layout.stamp]
-        if layout.tombstone is not None and row[layout.tombstone] is not None:
-            return Stored(key, None, self.token(row), write_id, stamp)
+        at_id, at_stamp, at_tombstone, at_document = self._kept
+        write_id = None if at_id is None else row[at_id]
+        stamp = None if at_stamp is None else row[at_stamp]
+        token = self._token(row, write_id, stamp)
+        if at_tombstone is not None and row[at_tombstone] is not None:
+            return Stored(key, None, token, write_id, stamp)
         fields: Fields = dict(zip(self._key_names, key, strict=True))
-        text = None if layout.document is None else row[layout.document]
+        text = None if at_document is None else row[at_document]
         if text is not None:
-            fields.update(decode_document(text))
+            fields.update(self._decode(text))
         for place, column in self._native:
             _read_column(fields, column, row[place], documented=column.name in fields)
-        expires = None if layout.expires is None else row[layout.expires]
-        return Stored(key, fields, self.token(row), write_id, stamp, expires)
+        expires = None if self._expires is None else row[self._expires]
+        return Stored(key, fields, token, write_id, stamp, expires)
 
     def token(self, row: Row) -> Token:
-        """What compares the state of a row: its write id, or its stamp, or all that it holds."""
-        layout = self._layout
-        if layout.write_id is not None and row[layout.write_id] is not None:
-            return ("w", row[layout.write_id])
-        if layout.stamp is not None and row[layout.stamp] is not None:
-            return ("v", row[layout.stamp])
+        """What compares the state of a row.
+
+        What the database has for that, or else its write id, its stamp, or all that it holds.
+        """
+        at_id, at_stamp, _, _ = self._kept
+        write_id = None if at_id is None else row[at_id]
+        return self._token(row, write_id, None if at_stamp is None else row[at_stamp])
+
+    def _token(self, row: Row, write_id: Any, stamp: Any) -> Token:
+        if self._state is not None:
+            return row[-1]
+        if write_id is not None:
+            return ("w", write_id)
+        if stamp is not None:
+            return ("v", stamp)
         return ("a", tuple((type(value).__name__, value) for value in row))
 
+    def foretold(self, write: Write) -> Token | None:
+        """The token that a put leads to, where that is known before; ``None`` where it is not."""
+        layout = self._layout
+        if layout.state is not None or layout.write_id is None or write.write_id is None:
+            return None
+        return ("w", write.write_id)
+
     def written(self, row: Row) -> Row:
-        """What a put gives of a row: all but what SQLite computes."""
-        written = self._layout.written
-        return row if len(written) == len(row) else tuple([row[place] for place in written])
+        """What a put gives of a row: all but what the database computes."""
+        return row if self._all else [row[place] for place in self._layout.written]
+
+    def entries(self, fields: Fields | None, key: Key) -> list[Any]:
+        """A record's place in each index that the table keeps; ``None`` where it is in none."""
+        found = [kept.policed.entry(fields, key) for kept in self._layout.indexes]
+        return [None if entry is None else self._dialect.entry(entry) for entry in found]
 
     def row(self, write: Write) -> Row:
         """The row of a put or a tombstone.
@@ -113,17 +151,19 @@ class Rows:
             Unsupported: the table has no place for a field.
         """
         layout = self._layout
-        values: list[Any] = [None] * self._width
-        for place, part in zip(layout.key, write.key, strict=True):
+        values: list[Any] = [None] * len(layout.columns)
+        for place, part in zip(layout.key, self._dialect.bound(write.key), strict=True):
             values[place] = part
         self._keep(values, layout.write_id, write.write_id)
         self._keep(values, layout.stamp, write.stamp)
         self._keep(values, layout.expires, write.expires)
         if write.fields is None:
-            self._keep(values, layout.tombstone, 1)
+            self._keep(values, layout.tombstone, True)
         self._lay(values, write.fields)
-        for kept in layout.indexes:
-            values[kept.column] = kept.policed.entry(write.fields, write.key)
+        if layout.indexes:
+            entries = self.entries(write.fields, write.key)
+            for kept, entry in zip(layout.indexes, entries, strict=True):
+                values[kept.column] = entry
         return tuple(values)
 
     def _keep(self, values: list[Any], place: int | None, value: Any) -> None:
@@ -134,7 +174,7 @@ class Rows:
                 "the table was made by others and is read-only here: store.create(), or "
                 "`polystore create`, adds the columns that writing needs",
                 collection=self._collection.name,
-                driver="sqlite",
+                driver=self._dialect.driver,
             )
 
     def _lay(self, values: list[Any], fields: Fields | None) -> None:
@@ -150,14 +190,14 @@ class Rows:
             if value is ABSENT or not column.keeps(value):
                 rest[column.name] = value
         if self._layout.document is not None:
-            values[self._layout.document] = encode_document(rest)
+            values[self._layout.document] = self._dialect.encode(rest)
         elif any(value is not ABSENT for value in rest.values()):
             names = sorted(name for name, value in rest.items() if value is not ABSENT)
             raise Unsupported(
                 f"the table has no column that holds {', '.join(names)}: add a place for it with "
                 "store.create()",
                 collection=self._collection.name,
-                driver="sqlite",
+                driver=self._dialect.driver,
             )
 
 
@@ -171,8 +211,3 @@ def _read_column(fields: Fields, column: Column, value: Any, *, documented: bool
                 del fields[column.name]
             return
     fields[column.name] = value
-
-
-def following(rows: Sequence[Row], limit: int) -> Row | None:
-    """The row after which the next page begins; ``None`` where this one is the last."""
-    return rows[-1] if len(rows) == limit else None

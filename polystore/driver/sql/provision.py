@@ -1,0 +1,69 @@
+"""Making a table, and adding what polystore needs to one that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from polystore.driver.policies import Policed
+from polystore.driver.sql.dialect import Dialect
+from polystore.driver.sql.layout import Layout
+from polystore.driver.sql.table import Table
+from polystore.schema import Collection
+from polystore.values import Key
+
+_PAGE = 500
+"""Rows read at once; any number will do."""
+
+
+def make_table(connection: Any, dialect: Dialect, table: str, collection: Collection) -> None:
+    """A table for a collection: its key and polystore's columns."""
+    quoted = dialect.quoted
+    columns = [f"{quoted(f.name)} {dialect.types[f.type]} NOT NULL" for f in collection.key]
+    columns += [f"{quoted(name)} {kind}" for name, kind in dialect.kept.items()]
+    key = ", ".join(map(quoted, collection.key_names))
+    connection.execute(f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({key}))", ())
+
+
+def complete(connection: Any, dialect: Dialect, layout: Layout) -> None:
+    """Give a table polystore's columns, as far as it lacks them."""
+    for name, kind in dialect.kept.items():
+        if name not in layout.columns:
+            _add(connection, dialect, layout, name, kind)
+
+
+def make_unique(connection: Any, dialect: Dialect, layout: Layout, collection: Collection) -> None:
+    """Let a table admit a key only once. Fails as the database does where one is there twice."""
+    name = dialect.quoted(f"_ps_key:{layout.name}")
+    key = ", ".join(map(dialect.key_column, collection.key))
+    connection.execute(f"CREATE UNIQUE INDEX {name} ON {layout.table} ({key})", ())
+
+
+def add_index(connection: Any, dialect: Dialect, layout: Layout, kept: Policed) -> None:
+    """Give a table the column of an index, and the index over it."""
+    prefix, kind = dialect.entries
+    column = prefix + kept.index.name
+    if column not in layout.columns:
+        _add(connection, dialect, layout, column, kind)
+    name = dialect.quoted(f"_ps_index:{layout.name}:{kept.index.name}")
+    over = dialect.searched(dialect.quoted(column))
+    connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {layout.table} ({over})", ())
+
+
+def fill(connection: Any, table: Table) -> None:
+    """Work out every record's place in every index that the table keeps. Nobody else writes."""
+    after: Key | None = None
+    rows: Sequence[Any] = range(_PAGE)
+    while len(rows) == _PAGE:
+        rows = connection.execute(*table.statements.scan(after, 0, 1, _PAGE)).fetchall()
+        records = [table.rows.stored(row) for row in rows]
+        for one in records:
+            places = table.rows.entries(one.fields, one.key)
+            key = table.dialect.bound(one.key)
+            connection.execute(table.statements.place, (*places, *key))
+        after = records[-1].key if records else None
+
+
+def _add(connection: Any, dialect: Dialect, layout: Layout, name: str, kind: str) -> None:
+    column = dialect.quoted(name)
+    connection.execute(f"ALTER TABLE {layout.table} ADD COLUMN {column} {kind}", ())

@@ -1,0 +1,45 @@
+"""A collection's table as it was read. Pure."""
+
+from __future__ import annotations
+
+import attrs
+
+from polystore.driver.contract import Write
+from polystore.driver.sql.dialect import Dialect
+from polystore.driver.sql.layout import Layout
+from polystore.driver.sql.rows import Rows
+from polystore.driver.sql.statements import Bound, Statements
+from polystore.errors import Unsupported
+
+
+@attrs.frozen(eq=False)
+class Table:
+    """What columns it has, what is sent for them, and how they are read."""
+
+    dialect: Dialect
+    layout: Layout
+    statements: Statements
+    rows: Rows
+
+    def change(self, write: Write) -> Bound:
+        """A put, tombstone or delete, whatever is there.
+
+        Raises:
+            Unsupported: the table has no place for what is put, or would have it twice.
+            ConfigError: it has no place for what polystore keeps beside the fields.
+        """
+        if deletes(write):
+            return self.statements.delete, self.dialect.bound(write.key)
+        if not self.layout.unique:
+            raise Unsupported(
+                f"the table {self.layout.name!r} admits a key more than once, so nothing can be "
+                "put there: store.create() makes a unique index",
+                collection=write.collection.name,
+                driver=self.dialect.driver,
+            )
+        return self.statements.put, self.rows.written(self.rows.row(write))
+
+
+def deletes(write: Write) -> bool:
+    """Whether a write leaves nothing behind."""
+    return write.fields is None and write.stamp is None
