@@ -25,6 +25,8 @@ PAIRS = "polystore_pairs"
 ALLOW_UNAVAILABLE = "polystore_allow_unavailable"
 PROFILE = "polystore_profile"
 PROFILES = ("smoke", "default", "remote", "nightly")
+SHARES = {"smoke": 1, "remote": 8}
+"""Profiles that leave out cases which differ little: so many times the share that is marked."""
 RULE = "polystore_rule"
 REPORT = "polystore_report"
 TRACES = "polystore_traces"
@@ -104,7 +106,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "promise(path): tries what a driver claims there, a path of its capabilities"
     )
     config.addinivalue_line(
-        "markers", "share(n): smoke runs one of n of these, other ones for each pair"
+        "markers",
+        "share(n): smoke runs one of n of these, and remote eight of n, other ones for each pair",
     )
     if drivers_of(config) or pairs_of(config):
         from polystore.testing.deviations import Deviating  # harnesses are loaded from here on
@@ -245,8 +248,10 @@ def _left_out(config: pytest.Config, item: pytest.Item) -> str | None:
     tested = _driver_of(item)
     if tested is None:
         return None
-    if (share := item.get_closest_marker("share")) is not None and profile_of(config) == "smoke":
-        return None if _drawn(item, share.args[0]) else f"smoke runs a share of them: {tested}"
+    share, profile = item.get_closest_marker("share"), profile_of(config)
+    if share is not None and profile in SHARES:
+        drawn = _drawn(item, max(1, share.args[0] // SHARES[profile]))
+        return None if drawn else f"{profile} runs a share of them: {tested}"
     names, base = drivers_of(config), tested.partition("?")[0]
     if base != tested and base in names and item.get_closest_marker(STORED) is not None:
         return f"{base} shows it"

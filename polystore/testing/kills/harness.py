@@ -99,7 +99,7 @@ def _preload(store: Store, settings: Settings, source: random.Random, journal: J
     group = store._databases.member(GROUP).group
     value = 0
     for owner in settings.owner_names():
-        for item in range(1, settings.items + 1):
+        for item in settings.hot():
             if source.random() < 0.5:
                 value += 1000
                 fields: Fields = {"owner": owner, "item": item, "v": value}
@@ -125,7 +125,7 @@ def judged(store: Store, settings: Settings, run: Path) -> Found:
     with closing(Journal(run / "the-end.journal", LAST)) as journal:
         last = Client(store, journal, lambda: 0, settings, random.Random(0))
         for owner in settings.owner_names():
-            for item in range(1, settings.items + 1):
+            for item in range(1, settings.hot().stop):
                 last.get((owner, item))
             last.both(owner)
     told = Told()

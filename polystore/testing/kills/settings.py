@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -33,6 +34,9 @@ class Settings:
         threads: clients of each.
         owners, items: the hot set: so many owners with so many items each. Few keys find more:
             without the freeze a step goes wrong within seconds on nine keys.
+        span: seconds after which clients turn to other items: nobody can judge tens of thousands of
+            operations on one record, of which any that was not answered may have come at any time.
+        began: the moment of the machine's monotonic clock from which spans count.
         think: most seconds between two operations of a client.
         polls: a process looks at its member record every so many seconds, one of these.
         fast_polls: the same while a change is announced; the more they differ, the longer some
@@ -47,6 +51,8 @@ class Settings:
     threads: int = 2
     owners: int = 3
     items: int = 2
+    span: float = 60.0
+    began: float = attrs.field(factory=time.monotonic)
     think: float = 0.02
     polls: tuple[float, ...] = attrs.field(default=(0.1, 0.5), converter=_numbers)
     fast_polls: tuple[float, ...] = attrs.field(default=(0.05, 0.3), converter=_numbers)
@@ -58,6 +64,11 @@ class Settings:
     def owner_names(self) -> list[str]:
         """First key parts of all records."""
         return [f"owner{number}" for number in range(self.owners)]
+
+    def hot(self) -> range:
+        """Numbers of the items that clients work on now."""
+        first = 1 + self.items * int((time.monotonic() - self.began) / self.span)
+        return range(first, first + self.items)
 
     def burial(self) -> float:
         """Seconds after which a process that stands still has surely been closed and recovered."""

@@ -59,7 +59,7 @@ class Client:
         owner = self._random.choice(self._owners)
         act = self._random.randrange(20)
         if act < 14:
-            self._single((owner, 1 + self._random.randrange(self._settings.items)), act)
+            self._single((owner, self._random.choice(self._settings.hot())), act)
         elif act < 17:
             self._move(owner)
         elif act < 19:
@@ -126,7 +126,7 @@ class Client:
 
     def _query(self, owner: str) -> None:
         """All items of an owner by a query: as good as a read of each."""
-        keys = [(owner, 1 + item) for item in range(self._settings.items)]
+        keys = [(owner, item) for item in self._settings.hot()]
         numbers = [self._journal.asked(key, "get", None) for key in keys]
         try:
             found = {record["item"]: record["v"] for record in self._items.query(owner)}
