@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import chain, combinations_with_replacement
 from pathlib import Path
+from random import randrange
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -65,6 +66,9 @@ NEEDED = ("pytest", "hypothesis")
     metavar="PATH",
     help="Write what was found to PATH.json, and as a page to PATH.md.",
 )
+@click.option(
+    "--seed", type=int, metavar="N", help="Of what is drawn: that of a report draws the same again."
+)
 @click.option("-x", "first", is_flag=True, help="Stop at the first failure.")
 @json_option
 @reported
@@ -79,6 +83,7 @@ def conformance(
     select: str | None,
     rule: str | None,
     report: Path | None,
+    seed: int | None,
     first: bool,
     as_json: bool,
 ) -> None:
@@ -104,6 +109,7 @@ def conformance(
         f"--polystore={','.join(drivers)}",
         *(f"--polystore-pair={pair}" for pair in _ordered(pairs, one_way=one_way)),
         f"--polystore-profile={profile}",
+        f"--hypothesis-seed={randrange(2**32) if seed is None else seed}",
     ]  # fmt: skip
     arguments += ["-q"] * bool(pairs)  # their cases come in the order of places, not of files
     arguments += ["--allow-unavailable"] * allow_unavailable + ["-x"] * first

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
 
 import attrs
 
 from polystore.capabilities import Capabilities, Freshness, Scope
+from polystore.driver import Driver
 from polystore.schema import Collection
 from polystore.testing.harness import Harness, harness_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CLAIMS: Mapping[str, Callable[[Capabilities], bool]] = {
     "transactions over the store": lambda c: c.transactions.scope is Scope.STORE,
@@ -34,6 +39,9 @@ NEEDS: Mapping[str, tuple[Callable[[Harness], bool], str]] = {
 }
 """What a mark ``needs`` may name, each with what is said where it is not so."""
 
+CALLS = ("read", "write", "write_many", "commit", "query", "scan")
+"""Methods of a driver that are about data."""
+
 PROBE = Collection("probe", ["p", "s:int"], indexes={"by_state": ["state"]})
 """The collection whose capabilities decide; it is never made."""
 
@@ -45,10 +53,12 @@ class Bench:
     Attributes:
         harness: what the tests use.
         unavailable: why the database cannot be reached, or ``None``.
+        calls: of the drivers that it has opened since :meth:`count`.
     """
 
     harness: Harness
     unavailable: str | None
+    calls: int = 0
     _claimed: Capabilities | None = attrs.field(default=None, init=False)
 
     @classmethod
@@ -56,6 +66,25 @@ class Bench:
         """The bench of ``driver`` or ``driver?options``. Raises as :func:`harness_of` does."""
         harness = harness_of(named)
         return cls(harness, harness.available())
+
+    def count(self) -> None:
+        """Count from now on what the drivers that the harness opens are asked."""
+        opening = self.harness.open
+
+        def opened() -> Driver:
+            driver = opening()
+            for name in CALLS:
+                setattr(driver, name, self._counted(getattr(driver, name)))
+            return driver
+
+        self.harness.open = opened  # type: ignore[method-assign]
+
+    def _counted(self, call: Callable[P, T]) -> Callable[P, T]:
+        def counted(*arguments: P.args, **named: P.kwargs) -> T:
+            self.calls += 1
+            return call(*arguments, **named)
+
+        return counted
 
     def claimed(self) -> Capabilities:
         """What the driver promises for the probe; its database must be available."""

@@ -116,7 +116,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption(REPORT) and not hasattr(config, "workerinput"):
         from polystore.testing.report import Report
 
-        report = Report(Path(config.getoption(REPORT)), config.getoption(PROFILE) or "default")
+        report = Report(
+            Path(config.getoption(REPORT)),
+            config.getoption(PROFILE) or "default",
+            config.getoption("--hypothesis-seed", None),
+        )
         config.pluginmanager.register(report, REPORT)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,14 @@ import attrs
 import pytest
 
 from polystore.capabilities.wire import to_json
+from polystore.plugin.installed import GROUP
 from polystore.testing import PROMISE, WEAKER
 from polystore.testing.claims import Bench
 from polystore.testing.pairs import Pair
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_OURS = {"attrs", "pluggy", "polystore-core"}
+"""What every driver builds on."""
 
 FOUND = ("passed", "failed", "skipped")
 
@@ -39,10 +46,12 @@ class Report:
     Args:
         path: where to write: ``path`` with the suffix .json, and with .md.
         profile: how many examples.
+        seed: of what was drawn, where one was given.
     """
 
     path: Path
     profile: str
+    seed: str | None = None
     cases: dict[str, Case] = attrs.field(factory=dict)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -71,12 +80,13 @@ class Report:
 
     def of(self, driver: str, bench: Bench, left_out: Mapping[str, str]) -> dict[str, Any]:
         """What was found of one driver."""
-        return {"driver": driver, **_engine(bench), **self._of(driver, left_out)}
+        found = self._of(driver, left_out)
+        return {"driver": driver, **_about(driver, bench), "calls": bench.calls, **found}
 
     def of_pair(self, named: str, pair: Pair, left_out: Mapping[str, str]) -> dict[str, Any]:
         """What was found of one pair."""
         benches = zip(pair.names, pair.benches, strict=True)
-        source, target = ({"driver": name, **_engine(bench)} for name, bench in benches)
+        source, target = ({"driver": name, **_about(name, bench)} for name, bench in benches)
         found = self._of(named, left_out)
         return {"source": source, "target": target, "calls": pair.calls, **found}
 
@@ -86,6 +96,7 @@ class Report:
         return {
             "suite": _version(),
             "profile": self.profile,
+            "seed": self.seed,
             "tests": {kind: _count(cases, kind) for kind in FOUND},
             "rules": {
                 rule: {
@@ -115,9 +126,10 @@ def _untrue(cases: Iterable[Case]) -> dict[str, list[str]]:
     }
 
 
-def _engine(bench: Bench) -> dict[str, Any]:
+def _about(driver: str, bench: Bench) -> dict[str, Any]:
     there = bench.unavailable is None
     return {
+        "packages": packages(driver.partition("?")[0]),
         "engine": bench.harness.engine.product if there else None,
         "real": bench.harness.engine.real if there else None,
         "unavailable": bench.unavailable,
@@ -125,16 +137,32 @@ def _engine(bench: Bench) -> dict[str, Any]:
     }
 
 
+def packages(driver: str) -> dict[str, str]:
+    """The distribution that brings a driver, and what it builds on, each with its version."""
+    found = {}
+    for point in entry_points(group=GROUP, name=driver):
+        assert point.dist is not None
+        found[point.dist.name] = point.dist.version
+        for requirement in point.dist.requires or ():
+            name = (_NAME.match(requirement) or [""])[0]
+            if "extra ==" not in requirement and name not in _OURS:
+                with suppress(PackageNotFoundError):
+                    found[name] = version(name)
+    return found
+
+
 def page(found: Mapping[str, Any]) -> str:
     """A report as Markdown."""
     left_out, tests = found["does_not_apply"], found["tests"]
     sides = [found[side] for side in ("source", "target") if side in found] or [found]
-    apply = f"{len(left_out)} do not apply; {found['seconds']} s"
+    apply = f"{len(left_out)} do not apply; {found['calls']} calls, {found['seconds']} s"
+    seed = f"seed {found['seed'] or 'not given'}"
     verdict = "fails" if found["failures"] else "conforms" if tests["passed"] else "was not tried"
     lines = [
         f"# {' → '.join(side['driver'] for side in sides)} {verdict}", "",
         *(f"- engine: {_told(side)}" for side in sides),
-        f"- suite: polystore-core {found['suite']}, profile {found['profile']}",
+        *(f"- with: {name} {v}" for side in sides for name, v in side["packages"].items()),
+        f"- suite: polystore-core {found['suite']}, profile {found['profile']}, {seed}",
         "- tests: " + ", ".join([*(f"{n} {kind}" for kind, n in tests.items()), apply]), "",
     ]  # fmt: skip
     if found["failures"]:

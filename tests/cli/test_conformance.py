@@ -21,7 +21,7 @@ from polystore.testing.claims import Bench
 from polystore.testing.harness import harness_of
 from polystore.testing.harnesses.memory import MemoryHarness
 from polystore.testing.pairs.pair import named_pair
-from polystore.testing.report import Case, Report
+from polystore.testing.report import Case, Report, packages
 
 
 def invoke(*arguments: str) -> tuple[int, str]:
@@ -41,6 +41,8 @@ def test_the_suite_runs_without_a_file(tmp_path: Path) -> None:
         "memory",
         "-k",
         "kinds_of_nothing",
+        "--seed",
+        "17",
         "--report",
         "of/memory",
         "--json",
@@ -51,6 +53,8 @@ def test_the_suite_runs_without_a_file(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == json.loads((tmp_path / "of" / "memory.json").read_text())
     (found,) = json.loads(done.stdout)["reports"]
     assert (found["driver"], found["real"], found["profile"]) == ("memory", True, "default")
+    assert (found["seed"], found["packages"]) == ("17", {})  # it is the core's own
+    assert found["calls"] > 0
     assert found["claims"]["transactions"]["scope"] == "store"
     assert found["rules"] == {"VAL-7": {"passed": 1, "failed": 0, "skipped": 0}}
     page = (tmp_path / "of" / "memory.md").read_text()
@@ -217,3 +221,8 @@ def test_a_pair_has_200_cases(pair: tuple[str, str], tmp_path: Path) -> None:
     done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
     cases = [line for line in done.stdout.splitlines() if f"[{':'.join(pair)}" in line]
     assert len(cases) >= 200
+
+
+def test_a_report_names_what_a_driver_builds_on() -> None:
+    assert set(packages("redis")) == {"polystore-redis", "redis"}
+    assert packages("memory") == {}

@@ -77,6 +77,7 @@ def harness(request: pytest.FixtureRequest) -> Harness:
     bench = bench_of(request.config, request.param)
     reason = bench.unavailable
     if reason is None:
+        bench.count()
         return bench.harness
     if request.config.getoption(ALLOW_UNAVAILABLE):
         pytest.skip(f"{request.param} is unavailable: {reason}")

@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from polystore.driver import Driver
 from polystore.testing.machines import Broken, shown
-from polystore.testing.plugin import TRACES
+from polystore.testing.plugin import PROFILE, TRACES
 from polystore.testing.suite.calls import Make
 from polystore.testing.suite.machine import ContractMachine, transactional
 
@@ -23,8 +23,9 @@ def test_no_update_is_lost(
     collections, seen, broken = [make(), make()], Counter[str](), Broken()
     name = request.node.callspec.params["harness"]
     machine = partial(ContractMachine, name, [driver, another], collections, seen, broken)
+    least = 8 if request.config.getoption(PROFILE) == "remote" else 25
     steps = settings(
-        max_examples=max(25, settings().max_examples // 4),
+        max_examples=max(least, settings().max_examples // 4),
         stateful_step_count=25,
         report_multiple_bugs=False,  # one lost update fails in many places
     )
