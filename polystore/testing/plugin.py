@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -25,7 +26,7 @@ PAIRS = "polystore_pairs"
 ALLOW_UNAVAILABLE = "polystore_allow_unavailable"
 PROFILE = "polystore_profile"
 PROFILES = ("smoke", "default", "remote", "nightly")
-SHARES = {"smoke": 1, "remote": 8}
+SHARES = {"smoke": 1, "remote": 2}
 """Profiles that leave out cases which differ little: so many times the share that is marked."""
 RULE = "polystore_rule"
 REPORT = "polystore_report"
@@ -107,7 +108,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "share(n): smoke runs one of n of these, and remote eight of n, other ones for each pair",
+        "share(n): smoke runs one of n of these, and remote two of n, other ones for each pair",
     )
     if drivers_of(config) or pairs_of(config):
         from polystore.testing.deviations import Deviating  # harnesses are loaded from here on
@@ -254,7 +255,7 @@ def _left_out(config: pytest.Config, item: pytest.Item) -> str | None:
         return None
     share, profile = item.get_closest_marker("share"), profile_of(config)
     if share is not None and profile in SHARES:
-        drawn = _drawn(item, max(1, share.args[0] // SHARES[profile]))
+        drawn = _drawn(item, ceil(share.args[0] / SHARES[profile]))
         return None if drawn else f"{profile} runs a share of them: {tested}"
     names, base = drivers_of(config), tested.partition("?")[0]
     if base != tested and base in names and item.get_closest_marker(STORED) is not None:

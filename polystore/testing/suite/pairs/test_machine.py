@@ -35,7 +35,7 @@ class Effort:
 EFFORTS = {
     "smoke": Effort(2, 10),
     "default": Effort(25),
-    "remote": Effort(3, 15, calls=2000),
+    "remote": Effort(3, 15, calls=1000),
     "nightly": Effort(1000, 30),
 }
 BEFORE_COPY = "dual-write before the copy"
