@@ -7,14 +7,17 @@ column shows what polystore put there. NULL, with nothing in the document, is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+import attrs
+
+from polystore.driver.document import ABSENT
 from polystore.driver.policies import OPTION
 from polystore.errors import ConfigError
 from polystore.schema import Collection
-from polystore.values import RESERVED, Fields, same
+from polystore.values import RESERVED, same
 from polystore_postgresql.settings import DRIVER
 
 COLUMNS = "columns"
@@ -68,24 +71,28 @@ def columns_of(collection: Collection) -> Mapping[str, str]:
     return dict(columns)
 
 
-def laid(columns: Mapping[str, str], fields: Fields) -> dict[str, Any]:
-    """What the columns show of a record; what they keep is taken out of ``fields``."""
-    shown = {name: _SHOWN[kind](fields.get(name)) for name, kind in columns.items()}
-    for name, value in shown.items():
-        if value is not None and same(value, fields[name]):
-            del fields[name]
-    return shown
+@attrs.frozen
+class Column:
+    """The native column of a field.
 
+    Attributes:
+        name: of the field.
+        kind: its type, a name of those above.
+    """
 
-def believe(columns: Mapping[str, str], values: Sequence[Any], fields: Fields) -> None:
-    """Bring into ``fields``, which are those of the document, what the columns say."""
-    for (name, kind), value in zip(columns.items(), values, strict=True):
-        if name in fields and same(_SHOWN[kind](fields[name]), value):
-            continue
-        if value is None:
-            fields.pop(name, None)
-        else:
-            fields[name] = value
+    name: str
+    kind: str
+
+    def shows(self, value: Any) -> Any:
+        """What it holds of a value, or of no field."""
+        return _SHOWN[self.kind](value)
+
+    def keeps(self, value: Any) -> bool:
+        """Whether a value comes back as it was. NULL is no field."""
+        if value is ABSENT:
+            return True
+        shown = self.shows(value)
+        return shown is not None and same(shown, value)
 
 
 def _wrong(collection: Collection, problem: str) -> ConfigError:

@@ -1,25 +1,17 @@
-"""Connections: one for each call that runs, kept for the next; anew after a fork.
-
-psycopg closes a connection only in the process that made it, so that a child which forgets its
-parent's connections leaves them as they are.
-"""
+"""A connection to the server, and what makes it fit for the next call."""
 
 from __future__ import annotations
 
 import math
-import os
-import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import psycopg
 
-from polystore.driver.absence import closed
-from polystore.errors import Unavailable
-from polystore_postgresql.faults import NotSent
-from polystore_postgresql.settings import DRIVER, Settings
+from polystore.driver.faults import NotSent
+from polystore_postgresql.settings import Settings
 
 Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
@@ -58,85 +50,26 @@ class Timed(psycopg.Connection[tuple[Any, ...]]):
             return end.value
 
 
-class Connections:
-    """The connections of one driver.
+def connect(settings: Settings) -> Timed:
+    """One more connection, in autocommit; it prepares no statements.
 
-    Args:
-        settings: of its URL.
+    Of those that a pipeline has not prepared because it failed, psycopg thinks that it has.
+
+    Raises:
+        NotSent: none can be made.
     """
+    try:
+        made = Timed.connect(autocommit=True, prepare_threshold=None, **settings.conninfo)
+    except psycopg.OperationalError as error:
+        raise NotSent from error
+    made.seconds = settings.timeout + GRACE
+    return made
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._closed = False
-        self._start()
 
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.RLock()  # a handler of a signal may close while its thread is here
-        self._free: list[Timed] = []
-        self._room = threading.Semaphore(self._settings.connections)
-
-    @contextmanager
-    def call(self) -> Iterator[Connection]:
-        """A connection in autocommit for one call; one that failed on the way is not kept.
-
-        Raises:
-            Unavailable: the driver is closed, all connections stay in use, or none can be made.
-        """
-        if self._process != os.getpid():
-            self._start()
-        if self._closed:
-            raise closed(DRIVER)
-        room = self._room
-        if not room.acquire(timeout=self._settings.timeout):
-            raise Unavailable("all connections are in use", driver=DRIVER)
-        try:
-            connection = self._taken() or self.connected()
-            connection.seconds = self._settings.timeout + GRACE
-            try:
-                yield connection
-            finally:
-                self._given_back(connection)
-        finally:
-            room.release()
-
-    def connected(self) -> Timed:
-        """One more connection; it prepares no statements.
-
-        Of those that a pipeline has not prepared because it failed, psycopg thinks that it has.
-
-        Raises:
-            NotSent: none can be made.
-        """
-        try:
-            return Timed.connect(autocommit=True, prepare_threshold=None, **self._settings.conninfo)
-        except psycopg.OperationalError as error:
-            raise NotSent from error
-
-    def close(self) -> None:
-        """Close what is idle; a call that runs closes its own when it ends."""
-        with self._lock:
-            self._closed = True
-            free, self._free = self._free, []
-        if self._process == os.getpid():
-            for connection in free:
-                connection.close()
-
-    def _taken(self) -> Timed | None:
-        with self._lock:
-            while self._free:
-                connection = self._free.pop()
-                if not connection.closed:
-                    return connection
-        return None
-
-    def _given_back(self, connection: Timed) -> None:
-        status = psycopg.pq.TransactionStatus
-        if connection.info.transaction_status in (status.INERROR, status.INTRANS):
-            with suppress(psycopg.Error):
-                connection.execute(b"ROLLBACK")
-        with self._lock:
-            if not self._closed and connection.info.transaction_status == status.IDLE:
-                self._free.append(connection)
-                return
-        connection.close()
+def clean(connection: Timed) -> bool:
+    """Whether a connection is fit for the next call; a transaction is rolled back."""
+    status = psycopg.pq.TransactionStatus
+    if connection.info.transaction_status in (status.INERROR, status.INTRANS):
+        with suppress(psycopg.Error):
+            connection.execute(b"ROLLBACK")
+    return connection.info.transaction_status == status.IDLE

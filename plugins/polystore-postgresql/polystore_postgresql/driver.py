@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import attrs
 import psycopg
@@ -11,44 +12,30 @@ import psycopg
 from polystore.capabilities import Capabilities, Indexes, Keys, Limit, Scope, Transactions, Values
 from polystore.driver import (
     ANYTHING,
-    Check,
-    Committed,
-    Consistency,
-    Description,
     Driver,
-    QueryPage,
-    ReadReply,
     Refused,
-    Rejected,
-    ScanPage,
-    Segment,
     Sizes,
     Stored,
+    Token,
     Unprocessed,
     Write,
     Written,
-    readable,
 )
-from polystore.driver.absence import no_collection, present
-from polystore.driver.bookkeeping import holds, refusals
-from polystore.driver.keycodec import decode_key, encode_key
+from polystore.driver.bookkeeping import holds
+from polystore.driver.document import JSON_KINDS
 from polystore.driver.policies import empties
-from polystore.driver.spans import span
-from polystore.errors import CursorExpired, PolystoreError
+from polystore.driver.sql import Bound, Layout, Pool, SqlDriver, Table, deletes
+from polystore.errors import PolystoreError
 from polystore.plugin.specs import DriverURL
-from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Key
 from polystore_postgresql import provision
 from polystore_postgresql.columns import columns_of
-from polystore_postgresql.connections import Connection, Connections
-from polystore_postgresql.document import to_column, to_jsonb
-from polystore_postgresql.faults import reading, translated
-from polystore_postgresql.settings import DRIVER, settings_of
-from polystore_postgresql.tables import Table, deletes, indexes_of, kind
-
-T = TypeVar("T")
-Cursor: TypeAlias = "psycopg.Cursor[tuple[Any, ...]]"
+from polystore_postgresql.connections import Timed, clean, connect
+from polystore_postgresql.document import from_column, to_column, to_jsonb
+from polystore_postgresql.faults import translated, unanswered
+from polystore_postgresql.settings import DRIVER, Settings, settings_of
+from polystore_postgresql.tables import DIALECT, kind, layout, left, put, table_of
 
 ROWS = 100
 """Records of one statement: of 500, measured, each then takes longer."""
@@ -59,11 +46,6 @@ KEY_BYTES = Limit(
     "a key, with eight bytes for each part: a row of its index has at most 2,704",
     "PostgreSQL manual, 67.2",
 )
-_NATIVE = frozenset({"null", "bool", "int", "float", "text", "list", "list in a list", "map"})
-"""Kinds of JSON."""
-
-BEGIN = b"BEGIN ISOLATION LEVEL SERIALIZABLE"
-"""Of all that writes: then a check of what is not there holds as well."""
 
 
 def open_postgresql(url: DriverURL) -> Driver:
@@ -76,29 +58,27 @@ def open_postgresql(url: DriverURL) -> Driver:
     Raises:
         ConfigError: the URL is wrong.
     """
-    settings = settings_of(url)
-    return PostgresqlDriver(Connections(settings), settings.schema)
+    return PostgresqlDriver(settings_of(url))
 
 
-class PostgresqlDriver(Driver):
+class PostgresqlDriver(SqlDriver):
     """Collections as tables of one schema."""
 
     name = DRIVER
+    dialect = DIALECT
 
-    def __init__(self, connections: Connections, schema: str) -> None:
-        self._connections = connections
-        self._schema = schema
-        self._tables: dict[str, Table] = {}
-
-    # -- what it promises ---------------------------------------------------------------------
+    def __init__(self, settings: Settings) -> None:
+        most, seconds = settings.connections, settings.timeout
+        super().__init__(Pool(DRIVER, lambda: connect(settings), clean, most, seconds))
+        self._settings = settings
 
     def capabilities(self, collection: Collection) -> Capabilities:
         columns_of(collection)
         return Capabilities(
             keys=Keys(whole=KEY_BYTES),
-            values=Values(native=_NATIVE),
+            values=Values(native=JSON_KINDS),
             transactions=Transactions(scope=Scope.STORE),
-            indexes=Indexes(empty=empties(indexes_of(collection))),
+            indexes=Indexes(empty=empties(DIALECT.indexes_of(collection))),
         )
 
     def measure(self, write: Write) -> Sizes:
@@ -110,57 +90,14 @@ class PostgresqlDriver(Driver):
         record = 0 if write.fields is None else len(to_jsonb(write.fields).encode())
         return Sizes(record=record, whole=sum(sizes))
 
-    # -- reading ------------------------------------------------------------------------------
+    # -- calls, each in one round trip where it can be ----------------------------------------
 
-    def read(
-        self, collection: Collection, keys: Sequence[Key], consistency: Consistency
-    ) -> ReadReply:
-        def look(connection: Connection, table: Table) -> ReadReply:
-            found = _records(connection, table, keys) if keys else {}
-            return ReadReply([found.get(key) for key in keys])
-
-        with reading():
-            return self._with(collection, look)
-
-    def query(
-        self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
-    ) -> QueryPage:
-        def look(connection: Connection, table: Table) -> QueryPage:
-            if plan.index is None:
-                text, values = table.by_key(plan, after, limit)
-            else:
-                declared = indexes_of(collection)
-                if not set(declared) <= set(table.indexes):
-                    self._tables.clear()  # another process may have made it by now
-                    table = self._table(connection, collection)
-                kept = present(self.name, collection, plan.index, declared, table.indexes)
-                text, values = table.by_index(kept, span(plan, after), plan.descending, limit)
-            rows = connection.execute(text.encode(), values).fetchall()
-            records = [table.stored(row) for row in rows]
-            return QueryPage(records, _next(plan, records, limit))
-
-        with reading():
-            return self._with(collection, look)
-
-    def scan(
-        self, collection: Collection, segment: Segment, cursor: str | None, limit: int
-    ) -> ScanPage:
-        after = None if cursor is None else _key(collection, cursor)
-
-        def look(connection: Connection, table: Table) -> ScanPage:
-            text, values = table.scan(after, *segment.modulo(), limit)
-            rows = connection.execute(text.encode(), values).fetchall()
-            records, unreadable = readable(rows, table.stored, table.key, self.translate)
-            following = encode_key(table.key(rows[-1])) if len(rows) == limit else None
-            return ScanPage(records, following, unreadable)
-
-        with reading():
-            return self._with(collection, look)
-
-    def halve(self, collection: Collection, segment: Segment) -> bool:
-        return True
-
-    # -- writing ------------------------------------------------------------------------------
+    def look(self, connection: Timed, table: Table, keys: Sequence[Key]) -> list[Stored | None]:
+        if not keys:
+            return []
+        rows = connection.execute(*_sent(table.statements.get_many(keys)))
+        found = {stored.key: stored for stored in map(table.rows.stored, rows)}
+        return [found.get(key) for key in keys]
 
     def write(self, write: Write) -> Written | Refused:
         (outcome,) = self._each([write])
@@ -171,19 +108,25 @@ class PostgresqlDriver(Driver):
         return [*self._each(writes)] if writes else []
 
     def _each(self, writes: Sequence[Write]) -> list[Written | Refused]:
-        def put(connection: Connection, _first: Table) -> list[Written | Refused]:
-            collections = {write.collection.name: write.collection for write in writes}
-            tables = [self._table(connection, one) for one in collections.values()]
+        def put(connection: Timed, _first: Table) -> list[Written | Refused]:
+            groups: dict[str, list[Write]] = {}
+            for write in writes:
+                groups.setdefault(write.collection.name, []).append(write)
+            tables = {n: self.table(connection, some[0].collection) for n, some in groups.items()}
+            changes = [(tables[write.collection.name], write) for write in writes]
             with connection.pipeline():
-                connection.execute(BEGIN)
-                done = self._put(connection, writes)
-                looked = [_sent(connection, table.left(writes)) for table in tables]
+                connection.execute(DIALECT.begin.encode())
+                done = _put(connection, changes)
+                looked = {
+                    name: connection.execute(*_sent(left(tables[name], some)))
+                    for name, some in groups.items()
+                }
                 connection.execute(b"COMMIT")
             tokens = _tokens(done)
             found = {
-                (table.collection.name, stored.key): stored
-                for table, cursor in zip(tables, looked, strict=True)
-                for stored in map(table.stored, cursor)
+                (name, stored.key): stored
+                for name, cursor in looked.items()
+                for stored in map(tables[name].rows.stored, cursor)
             }
             outcomes: list[Written | Refused] = []
             for write in writes:
@@ -196,142 +139,79 @@ class PostgresqlDriver(Driver):
                     outcomes.append(Refused(told=True, current=current))
             return outcomes
 
-        return self._with(writes[0].collection, put)
+        return self.on_table(writes[0].collection, put)
 
-    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
-        parts: list[Write | Check] = [*writes, *checks]
-        if not parts:
-            return Committed(())
-
-        def put(connection: Connection, _first: Table) -> Committed | Rejected:
-            found = self._current(connection, parts)
-            rejected = refusals(parts, lambda part: found.get((part.collection.name, part.key)))
-            if rejected is not None:
-                return rejected
-            with connection.pipeline():
-                done = self._put(connection, [attrs.evolve(w, condition=ANYTHING) for w in writes])
-            tokens = _tokens(done)
-            return Committed(tuple([tokens.get((w.collection.name, w.key)) for w in writes]))
-
-        return self._with(parts[0].collection, lambda c, t: _serializable(c, lambda: put(c, t)))
-
-    def _current(
-        self, connection: Connection, parts: Sequence[Write | Check]
-    ) -> dict[tuple[str, Key], Stored]:
-        """What is there for the parts of a transaction."""
-        keys: dict[str, list[Key]] = {}
-        collections = {part.collection.name: part.collection for part in parts}
-        for part in parts:
-            keys.setdefault(part.collection.name, []).append(part.key)
-        return {
-            (name, key): stored
-            for name, asked in keys.items()
-            for key, stored in _records(
-                connection, self._table(connection, collections[name]), asked
-            ).items()
-        }
-
-    def _put(self, connection: Connection, writes: Sequence[Write]) -> list[tuple[Table, Cursor]]:
-        """Send writes, those that differ in their values alone together; what tells of tokens."""
-        groups: dict[Any, list[Write]] = {}
-        for write in writes:
-            groups.setdefault((write.collection.name, kind(write)), []).append(write)
-        return [
-            (table, _sent(connection, table.put(group[start : start + ROWS])))
-            for group in groups.values()
-            for table in [self._table(connection, group[0].collection)]
-            for start in range(0, len(group), ROWS)
-        ]
+    def put_all(self, connection: Timed, changes: Sequence[tuple[Table, Write]]) -> list[Token]:
+        with connection.pipeline():
+            done = _put(
+                connection, [(table, attrs.evolve(w, condition=ANYTHING)) for table, w in changes]
+            )
+        tokens = _tokens(done)
+        return [tokens.get((write.collection.name, write.key)) for _, write in changes]
 
     # -- around it ----------------------------------------------------------------------------
+
+    def table_of(self, collection: Collection) -> str:
+        return table_of(self._settings.schema, collection)
+
+    def read_layout(self, connection: Timed, collection: Collection) -> Layout | None:
+        kept = provision.kept(connection, self._settings.schema, collection)
+        if kept is None:
+            return None
+        return layout(self._settings.schema, collection, kept, kept.mark)
+
+    @contextmanager
+    def provisioning(self, connection: Timed, collection: Collection) -> Iterator[None]:
+        """What others have made meanwhile is seen in it."""
+        with connection.transaction():
+            lock = b"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+            connection.execute(lock, (self.table_of(collection),))
+            yield
+
+    def make(self, connection: Timed, collection: Collection) -> None:
+        provision.make(connection, self._settings.schema, collection)
+
+    def problems(self, connection: Timed, collection: Collection, layout: Layout) -> list[str]:
+        found = super().problems(connection, collection, layout)
+        return [*found, *provision.problems(connection, layout, collection)]
 
     def translate(self, error: Exception) -> PolystoreError:
         return translated(error)
 
-    def create(self, collection: Collection) -> None:
-        with self._connections.call() as connection:
-            provision.create(connection, self._schema, collection)
-        self._tables.pop(collection.name, None)
+    def stale(self, error: Exception) -> bool:
+        return isinstance(error, psycopg.errors.UndefinedColumn | psycopg.errors.UndefinedTable)
 
-    def drop(self, collection: Collection) -> None:
-        with self._connections.call() as connection:
-            provision.drop(connection, self._schema, collection)
-        self._tables.pop(collection.name, None)
+    def unanswered(self, error: Exception) -> bool:
+        return unanswered(error)
 
-    def describe(self, collection: Collection) -> Description:
-        with reading(), self._connections.call() as connection:
-            table = provision.read(connection, self._schema, collection)
-            if table is None:
-                return Description(exists=False)
-            return Description(exists=True, problems=provision.problems(connection, table))
-
-    def native(self, collection: Collection | None = None) -> Connection:
+    def native(self, collection: Collection | None = None) -> Timed:
         """A connection of the caller's own, in autocommit; the caller closes it."""
-        return self._connections.connected()
-
-    def close(self) -> None:
-        self._connections.close()
-
-    def _with(self, collection: Collection, work: Callable[[Connection, Table], T]) -> T:
-        """Work on a table; once more where it has changed since it was read."""
-        with self._connections.call() as connection:
-            try:
-                return work(connection, self._table(connection, collection))
-            except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable):
-                self._tables.clear()
-                if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                    connection.execute(b"ROLLBACK")
-            return work(connection, self._table(connection, collection))
-
-    def _table(self, connection: Connection, collection: Collection) -> Table:
-        table = self._tables.get(collection.name)
-        if table is None:
-            table = provision.read(connection, self._schema, collection)
-            if table is None:
-                raise no_collection(self.name, collection)
-            self._tables[collection.name] = table
-        return table
+        return connect(self._settings)
 
 
-def _records(connection: Connection, table: Table, keys: Sequence[Key]) -> dict[Key, Stored]:
-    text, values = table.get(keys)
-    rows = connection.execute(text.encode(), values).fetchall()
-    return {stored.key: stored for stored in map(table.stored, rows)}
-
-
-def _sent(connection: Connection, statement: tuple[str, list[Any]]) -> Cursor:
+def _sent(statement: Bound) -> tuple[bytes, Sequence[Any]]:
     text, values = statement
-    return connection.execute(text.encode(), values)
+    return text.encode(), values
 
 
-def _tokens(done: Sequence[tuple[Table, Cursor]]) -> dict[tuple[str, Key], Any]:
+def _put(connection: Timed, changes: Sequence[tuple[Table, Write]]) -> list[tuple[str, Table, Any]]:
+    """Send writes, those that differ in their values alone together; what tells of tokens."""
+    groups: dict[Any, list[tuple[Table, Write]]] = {}
+    for table, write in changes:
+        groups.setdefault((write.collection.name, kind(write)), []).append((table, write))
+    return [
+        (name, table, connection.execute(*_sent(put(table, [w for _, w in some]))))
+        for (name, _), group in groups.items()
+        for table in [group[0][0]]
+        for start in range(0, len(group), ROWS)
+        for some in [group[start : start + ROWS]]
+    ]
+
+
+def _tokens(done: Sequence[tuple[str, Table, Any]]) -> dict[tuple[str, Key], Any]:
     """The tokens of what was written, by collection and key."""
     return {
-        (table.collection.name, table.key(row)): row[-1] for table, cursor in done for row in cursor
+        (name, tuple(map(from_column, row[:-1]))): row[-1]
+        for name, _table, cursor in done
+        for row in cursor
     }
-
-
-def _serializable(connection: Connection, work: Callable[[], T]) -> T:
-    """Do something in one transaction; what fails in it is rolled back with its connection."""
-    connection.execute(BEGIN)
-    done = work()
-    connection.execute(b"COMMIT")
-    return done
-
-
-def _next(plan: QueryPlan, records: Sequence[Stored], limit: int) -> Position | None:
-    if len(records) < limit or not records:
-        return None
-    last = records[-1]
-    names = plan.index.fields if plan.index else ()
-    return Position(last.key, tuple((last.fields or {})[name] for name in names))
-
-
-def _key(collection: Collection, cursor: str) -> Key:
-    try:
-        key = decode_key(cursor)
-    except ValueError:
-        key = ()
-    if tuple(map(type, key)) != tuple(field.type for field in collection.key):
-        raise CursorExpired("not a cursor of this scan", collection=collection.name, driver=DRIVER)
-    return key

@@ -12,10 +12,10 @@ import attrs
 from polystore.driver import Driver
 from polystore.schema import Collection
 from polystore.testing.harness import Address, Engine, Harness
-from polystore.values import Fields, Key
-from polystore_postgresql.columns import columns_of, laid
+from polystore.values import Key
+from polystore_postgresql.columns import Column, columns_of
 from polystore_postgresql.document import to_column
-from polystore_postgresql.tables import Table, quoted
+from polystore_postgresql.tables import DIALECT, table_of
 
 IN_COLUMNS = "columns=1"
 """The option of a run that gives fields columns of their own; not one of the URL."""
@@ -73,31 +73,35 @@ class PostgresqlHarness(Harness):
     def _locked(self, collection: Collection) -> Iterator[None]:
         """Another program has the table for itself, and lets others read."""
         with self._client.transaction():
-            table = Table(collection, "public").name
+            table = table_of("public", collection)
             self._client.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
             yield
 
     def peek(self, collection: Collection, key: Key) -> Any:
-        table = Table(collection, "public")
-        same = " AND ".join(f"{quoted(name)} = %s" for name in collection.key_names)
+        same = " AND ".join(f"{DIALECT.quoted(name)} = %s" for name in collection.key_names)
         found = self._client.execute(
-            f"SELECT * FROM {table.name} WHERE {same}".encode(),
+            f"SELECT * FROM {table_of('public', collection)} WHERE {same}".encode(),
             [to_column(part) for part in key],
         )
         return found.fetchone()
 
     def poke(self, collection: Collection, key: Key, fields: Mapping[str, str | int]) -> None:
-        table = Table(collection, "public", columns=columns_of(collection))
-        rest: Fields = {n: v for n, v in fields.items() if n not in collection.key_names}
-        shown = laid(table.columns, rest)  # what its columns have no place for is in the document
+        columns = {name: Column(name, kind) for name, kind in columns_of(collection).items()}
+        shown = {name: column.shows(fields.get(name)) for name, column in columns.items()}
+        rest = {  # what its columns have no place for is in the document
+            name: value
+            for name, value in fields.items()
+            if name not in collection.key_names
+            if not (name in columns and columns[name].keeps(value))
+        }
         kept = dict.fromkeys(("_ps_w", "_ps_v", "_ps_del", "_ps_exp"))
         values = {"_ps_doc": json.dumps(rest), **kept, **shown}
-        names = [quoted(name) for name in (*collection.key_names, *values)]
-        changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in values)
-        keys = ", ".join(map(quoted, collection.key_names))
+        names = [DIALECT.quoted(name) for name in (*collection.key_names, *values)]
+        changes = ", ".join(f"{name} = excluded.{name}" for name in names[len(key) :])
+        keys = ", ".join(names[: len(key)])
         given = ", ".join(["%s"] * len(names))
         self._client.execute(
-            f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({given}) "
+            f"INSERT INTO {table_of('public', collection)} ({', '.join(names)}) VALUES ({given}) "
             f"ON CONFLICT ({keys}) DO UPDATE SET {changes}".encode(),
             [*key, *values.values()],
         )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
 import attrs
 
-from polystore.driver.options import is_loopback, timeout_of, wrong_url
+from polystore.driver.options import Options, is_loopback, server_of
 from polystore.plugin.specs import DriverURL
 
 DRIVER = "postgresql"
-PORT = 5432
+OPTIONS = ("user", "schema", "timeout", "connections", "sslmode", "sslrootcert")
 SSL_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -39,43 +38,29 @@ def settings_of(url: DriverURL) -> Settings:
     Raises:
         ConfigError: something is missing, unknown or wrong.
     """
-    where, _, database = url.place.partition("/")
-    host, _, port = where.rpartition(":") if re.search(r":\d+\Z", where) else (where, "", "")
+    given = Options(DRIVER, url.place, url.options, OPTIONS, "the password is PGPASSWORD")
+    host, port, database = server_of(url.place, 5432)
     if not (host and database):
-        raise wrong_url(DRIVER, "expected postgresql://HOST:PORT/DATABASE")
-    options = dict(url.options)
-    timeout = timeout_of(DRIVER, options.pop("timeout", "5"))
-    schema = options.pop("schema", "public")
-    connections = _count(options.pop("connections", "20"))
-    mode = options.pop("sslmode", "prefer" if is_loopback(host) else "verify-full")
-    if mode not in SSL_MODES:
-        raise wrong_url(DRIVER, f"sslmode is one of {', '.join(SSL_MODES)}")
-    conninfo: dict[str, Any] = {
+        raise given.wrong("expected postgresql://HOST:PORT/DATABASE")
+    timeout = given.timeout()
+    mode = given.word("sslmode", "prefer" if is_loopback(host) else "verify-full", SSL_MODES)
+    certificate = given.get("sslrootcert") or ("system" if mode == "verify-full" else None)
+    conninfo = {
         "host": host,
-        "port": int(port or PORT),
+        "port": port,
         "dbname": database,
+        "user": given.get("user"),
+        "password": os.environ.get("PGPASSWORD") or None,  # now: it may be gone when it is needed
         "sslmode": mode,
+        "sslrootcert": certificate,
         "connect_timeout": max(2, round(timeout)),  # libpq waits for two seconds at least
         "tcp_user_timeout": round(timeout * 1000),
         "options": f"-c statement_timeout={round(timeout * 1000)} -c timezone=UTC",
         "application_name": "polystore",
     }
-    user = options.pop("user", None)
-    certificate = options.pop("sslrootcert", "system" if mode == "verify-full" else None)
-    if certificate is not None:
-        conninfo["sslrootcert"] = certificate
-    if options:
-        known = "user, schema, timeout, connections, sslmode, sslrootcert"
-        raise wrong_url(DRIVER, f"unknown options {sorted(options)}; there are: {known}")
-    secret = os.environ.get("PGPASSWORD")  # now: it may be gone when a connection is needed
-    if secret:
-        conninfo["password"] = secret
-    if user is not None:
-        conninfo["user"] = user
-    return Settings(schema=schema, timeout=timeout, connections=connections, conninfo=conninfo)
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= 1000):
-        raise wrong_url(DRIVER, "connections is a number from 1 to 1000")
-    return int(text)
+    return Settings(
+        schema=given.text("schema", "public"),
+        timeout=timeout,
+        connections=given.number("connections", 20, 1000),
+        conninfo={name: value for name, value in conninfo.items() if value is not None},
+    )

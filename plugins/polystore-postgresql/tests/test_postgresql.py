@@ -26,6 +26,8 @@ from polystore.driver import (
     Write,
     Written,
 )
+from polystore.driver.faults import NotSent
+from polystore.driver.sql import table_of
 from polystore.errors import (
     ConfigError,
     Contention,
@@ -38,12 +40,13 @@ from polystore.plugin.specs import DriverURL
 from polystore.queries import QueryPlan
 from polystore.schema import Collection
 from polystore.testing import strategies as portable
-from polystore.values import CANONICAL_NAN, same
-from polystore_postgresql.columns import believe, columns_of, laid
+from polystore.values import CANONICAL_NAN, Fields, same
+from polystore_postgresql.columns import columns_of
 from polystore_postgresql.document import from_column, from_jsonb, to_column, to_jsonb
 from polystore_postgresql.driver import open_postgresql
-from polystore_postgresql.faults import NotSent, translated
+from polystore_postgresql.faults import translated
 from polystore_postgresql.settings import settings_of
+from polystore_postgresql.tables import DIALECT, Kept, layout
 
 ALL_TYPES = ["text", "bigint", "boolean", "bytea", "double precision", "numeric"]
 ABOUT_FIELDS = "test_values or test_kinds or test_bulk"
@@ -216,11 +219,12 @@ def placed(name: str, columns: Mapping[str, str], **declaration: Any) -> Collect
 
 @given(portable.values(), st.sampled_from(ALL_TYPES))
 def test_a_column_and_the_document_together_keep_every_value(value: Any, kind: str) -> None:
-    for fields in ({"f": value}, {}):
-        rest = dict(fields)
-        shown = laid({"f": kind}, rest)
-        believe({"f": kind}, [*shown.values()], rest)
-        assert same(rest, fields)
+    things, kept = Collection("t", ["id"]), Kept(columns={"f": kind})
+    rows = table_of(DIALECT, things, layout("public", things, kept, kept.mark)).rows
+    both: tuple[Fields, ...] = ({"id": "k", "f": value}, {"id": "k"})
+    for fields in both:
+        stored = rows.stored([*rows.row(Write(things, ("k",), fields)), "state"])
+        assert same(stored.fields, fields)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ mean; all else is here. Connections are those of DB-API 2.0, in autocommit, that
 """
 
 from polystore.driver.sql.dialect import Dialect
-from polystore.driver.sql.driver import Connections, NoDatabase, SqlDriver, transaction
+from polystore.driver.sql.driver import Connections, NoDatabase, SqlDriver
 from polystore.driver.sql.layout import DOCUMENT, Column, KeptIndex, Layout, layout_of
+from polystore.driver.sql.pool import Pool
+from polystore.driver.sql.provision import add_index, fill, make_table
 from polystore.driver.sql.statements import Bound, Statements
-from polystore.driver.sql.table import Table
+from polystore.driver.sql.table import Table, deletes, table_of
 from polystore.driver.sql.threads import OnePerThread
 
 __all__ = [
@@ -22,9 +24,14 @@ __all__ = [
     "Layout",
     "NoDatabase",
     "OnePerThread",
+    "Pool",
     "SqlDriver",
     "Statements",
     "Table",
+    "add_index",
+    "deletes",
+    "fill",
     "layout_of",
-    "transaction",
+    "make_table",
+    "table_of",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from polystore.driver.absence import no_collection, no_index, present
 from polystore.driver.bookkeeping import holds, refusals
@@ -38,15 +38,17 @@ from polystore.driver.spans import span
 from polystore.driver.sql import provision
 from polystore.driver.sql.dialect import Dialect
 from polystore.driver.sql.layout import Layout
-from polystore.driver.sql.rows import Rows, Stale
-from polystore.driver.sql.statements import Statements
-from polystore.driver.sql.table import Table, deletes
+from polystore.driver.sql.rows import Stale
+from polystore.driver.sql.table import Table, deletes, table_of
 from polystore.errors import ConfigError, CursorExpired, InvalidRequest
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.values import Key
 
 T = TypeVar("T")
+
+
+Note: TypeAlias = Callable[[Any, str, Sequence[Policed]], None]
 
 
 class NoDatabase(Exception):
@@ -110,8 +112,8 @@ class SqlDriver(Driver):
         """
 
     @abstractmethod
-    def note_indexes(self, connection: Any, layout: Layout, kept: Sequence[Policed]) -> None:
-        """Write down, for :meth:`read_layout` of every process, what a table's entries hold.
+    def make(self, connection: Any, collection: Collection) -> None:
+        """Make what is not there yet, in the transaction of :meth:`provisioning`.
 
         Who writes with a layout of before must be told that it is stale (DRV-19).
         """
@@ -132,7 +134,7 @@ class SqlDriver(Driver):
         def work(connection: Any, table: Table) -> ReadReply:
             return ReadReply(self.look(connection, table, keys))
 
-        return self._with(collection, work, reading=True)
+        return self.on_table(collection, work, reading=True)
 
     def look(self, connection: Any, table: Table, keys: Sequence[Key]) -> list[Stored | None]:
         """The records under keys, in their order: here one by one."""
@@ -153,7 +155,7 @@ class SqlDriver(Driver):
                 declared = self.dialect.indexes_of(collection)
                 if not set(declared) <= set(table.layout.ready):
                     self._tables.clear()  # another process may have made it by now
-                    table = self._table(connection, collection)
+                    table = self.table(connection, collection)
                 kept = present(self.name, collection, plan.index, declared, table.layout.ready)
                 text, values = table.statements.by_index(
                     kept, span(plan, after), plan.descending, limit
@@ -163,7 +165,7 @@ class SqlDriver(Driver):
             ends = len(records) < limit or not records
             return QueryPage(records, None if ends else position(plan, records[-1]))
 
-        return self._with(collection, work, reading=True)
+        return self.on_table(collection, work, reading=True)
 
     def scan(
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int
@@ -178,7 +180,7 @@ class SqlDriver(Driver):
             following = encode_key(of.resume(rows)) if len(rows) == limit else None
             return ScanPage(records, following, unreadable)
 
-        return self._with(collection, work, reading=True)
+        return self.on_table(collection, work, reading=True)
 
     def _after(self, collection: Collection, cursor: str) -> Key:
         if self.dialect.strict:
@@ -194,7 +196,7 @@ class SqlDriver(Driver):
     # -- writing ------------------------------------------------------------------------------
 
     def write(self, write: Write) -> Written | Refused:
-        return self._with(write.collection, lambda c, table: self.put(c, table, write))
+        return self.on_table(write.collection, lambda c, table: self.put(c, table, write))
 
     def put(self, connection: Any, table: Table, write: Write) -> Written | Refused:
         """One write under its condition: here one that is looked at in a transaction."""
@@ -241,7 +243,7 @@ class SqlDriver(Driver):
                     for one, holding in zip(current, held, strict=True)
                 ]
 
-        return self._with(writes[0].collection, work)
+        return self.on_table(writes[0].collection, work)
 
     def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
         parts: list[Write | Check] = [*writes, *checks]
@@ -256,7 +258,7 @@ class SqlDriver(Driver):
                     return rejected
                 return Committed(tuple(self._put_each(connection, writes)))
 
-        return self._with(parts[0].collection, work)
+        return self.on_table(parts[0].collection, work)
 
     def _current(
         self, connection: Any, parts: Sequence[Write | Check]
@@ -268,13 +270,13 @@ class SqlDriver(Driver):
                 asked.setdefault(part.collection.name, (part.collection, []))[1].append(part.key)
         found: dict[tuple[str, Key], Stored | None] = {}
         for name, (collection, keys) in asked.items():
-            records = self.look(connection, self._table(connection, collection), keys)
+            records = self.look(connection, self.table(connection, collection), keys)
             found.update(zip([(name, key) for key in keys], records, strict=True))
         return found
 
     def _put_each(self, connection: Any, writes: Sequence[Write]) -> list[Token]:
         return self.put_all(
-            connection, [(self._table(connection, write.collection), write) for write in writes]
+            connection, [(self.table(connection, write.collection), write) for write in writes]
         )
 
     # -- around it ----------------------------------------------------------------------------
@@ -285,16 +287,24 @@ class SqlDriver(Driver):
 
     def create(self, collection: Collection) -> None:
         with self._connections.call() as connection, self.provisioning(connection, collection):
-            self._create(connection, collection)
+            self.make(connection, collection)
         self._tables.pop(collection.name, None)
 
-    def _create(self, connection: Any, collection: Collection) -> None:
+    def make_with(self, connection: Any, collection: Collection, note: Note) -> None:
+        """Make table, polystore's columns, unique key and indexes, as far as they are not there.
+
+        Args:
+            connection: in a transaction.
+            collection: what is declared.
+            note: writes down, for ``read_layout`` of every process, what the entries of a table
+                are of.
+        """
         layout = self.read_layout(connection, collection)
         declared = self.dialect.indexes_of(collection)
         if layout is None:
             table = self.table_of(collection)
             provision.make_table(connection, self.dialect, table, collection)
-            layout = self._table_of_now(connection, collection).layout
+            layout = self._now(connection, collection).layout
         provision.complete(connection, self.dialect, layout)
         if not layout.unique:
             self._make_unique(connection, collection, layout)
@@ -303,8 +313,9 @@ class SqlDriver(Driver):
             provision.add_index(connection, self.dialect, layout, kept)
         if missing:
             there = [kept.policed for kept in layout.indexes]
-            self.note_indexes(connection, layout, joined(declared, there))
-            provision.fill(connection, self._table_of_now(connection, collection))
+            note(connection, layout.name, joined(declared, there))
+            now = self._now(connection, collection)
+            provision.fill(connection, now, now.placed)
 
     def _make_unique(self, connection: Any, collection: Collection, layout: Layout) -> None:
         try:
@@ -331,6 +342,18 @@ class SqlDriver(Driver):
         """Remove a table, and whatever the driver has put elsewhere for it."""
         connection.execute(f"DROP TABLE IF EXISTS {self.table_of(collection)}", ())
 
+    def problems(self, connection: Any, collection: Collection, layout: Layout) -> list[str]:
+        """What differs from the declaration, each a sentence that says what to do."""
+        declared = self.dialect.indexes_of(collection)
+        missing = [kept.index for kept in declared if kept not in layout.ready]
+        found = [no_index(self.name, collection, index).message for index in missing]
+        if not layout.unique:
+            found.append(
+                f"the table {layout.name!r} admits a key more than once: give it a primary key, or "
+                "let store.create() make a unique index"
+            )
+        return found
+
     def describe(self, collection: Collection) -> Description:
         def work(connection: Any) -> Description:
             try:
@@ -339,15 +362,7 @@ class SqlDriver(Driver):
                 return Description(exists=True, problems=(error.message,))
             if layout is None:
                 return Description(exists=False)
-            declared = self.dialect.indexes_of(collection)
-            missing = [kept.index for kept in declared if kept not in layout.ready]
-            found = [no_index(self.name, collection, index).message for index in missing]
-            if not layout.unique:
-                found.append(
-                    f"the table {layout.name!r} admits a key more than once: give it a primary "
-                    "key, or let store.create() make a unique index"
-                )
-            return Description(exists=True, problems=tuple(found))
+            return Description(True, tuple(self.problems(connection, collection, layout)))
 
         try:
             with self._connections.call() as connection:
@@ -362,7 +377,7 @@ class SqlDriver(Driver):
     def close(self) -> None:
         self._connections.close()
 
-    def _with(
+    def on_table(
         self,
         collection: Collection,
         work: Callable[[Any, Table], T],
@@ -379,14 +394,14 @@ class SqlDriver(Driver):
         try:
             with self._connections.call() as connection:
                 try:
-                    return work(connection, self._table(connection, collection))
+                    return work(connection, self.table(connection, collection))
                 except Exception as error:
                     if not (isinstance(error, Stale) or self.stale(error)):
                         raise
                 connection.rollback()
                 # Any table of the call may be the one, so all are read again.
                 self._tables.clear()
-                return work(connection, self._table(connection, collection))
+                return work(connection, self.table(connection, collection))
         except NoDatabase:
             raise no_collection(self.name, collection) from None
         except Exception as error:
@@ -394,19 +409,15 @@ class SqlDriver(Driver):
                 raise Silent from error
             raise
 
-    def _table(self, connection: Any, collection: Collection) -> Table:
+    def table(self, connection: Any, collection: Collection) -> Table:
+        """A collection's table, as it was when it was last read."""
         table = self._tables.get(collection.name)
         if table is None:
-            table = self._tables[collection.name] = self._table_of_now(connection, collection)
+            table = self._tables[collection.name] = self._now(connection, collection)
         return table
 
-    def _table_of_now(self, connection: Any, collection: Collection) -> Table:
+    def _now(self, connection: Any, collection: Collection) -> Table:
         layout = self.read_layout(connection, collection)
         if layout is None:
             raise no_collection(self.name, collection)
-        return Table(
-            self.dialect,
-            layout,
-            Statements(self.dialect, collection, layout),
-            Rows(self.dialect, collection, layout),
-        )
+        return table_of(self.dialect, collection, layout)

@@ -28,7 +28,10 @@ class Column(Protocol):
     def name(self) -> str: ...
 
     def keeps(self, value: Any) -> bool:
-        """Whether a value comes back from it as it was."""
+        """Whether a value comes back from it as it was.
+
+        Also asked of ``ABSENT``: whether NULL, with nothing in the document, is no field.
+        """
         ...
 
     def shows(self, value: Any) -> Any:

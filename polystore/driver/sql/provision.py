@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from polystore.driver.contract import Stored
 from polystore.driver.policies import Policed
 from polystore.driver.sql.dialect import Dialect
 from polystore.driver.sql.layout import Layout
+from polystore.driver.sql.statements import Bound
 from polystore.driver.sql.table import Table
 from polystore.schema import Collection
 from polystore.values import Key
@@ -46,21 +48,27 @@ def add_index(connection: Any, dialect: Dialect, layout: Layout, kept: Policed) 
     if column not in layout.columns:
         _add(connection, dialect, layout, column, kind)
     name = dialect.quoted(f"_ps_index:{layout.name}:{kept.index.name}")
-    over = dialect.searched(dialect.quoted(column))
-    connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {layout.table} ({over})", ())
+    over, some = dialect.searched(dialect.quoted(column)), ""
+    if dialect.head is not None:
+        some = f" WHERE {dialect.quoted(column)} IS NOT NULL"
+    connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {layout.table} ({over}){some}", ())
 
 
-def fill(connection: Any, table: Table) -> None:
-    """Work out every record's place in every index that the table keeps. Nobody else writes."""
+def fill(connection: Any, table: Table, lay: Callable[[Stored], Bound]) -> None:
+    """Send something for every record, as its place in new indexes. Nobody else writes.
+
+    Args:
+        connection: in the transaction in which the table is made.
+        table: as it is read.
+        lay: what is sent for a record.
+    """
     after: Key | None = None
     rows: Sequence[Any] = range(_PAGE)
     while len(rows) == _PAGE:
         rows = connection.execute(*table.statements.scan(after, 0, 1, _PAGE)).fetchall()
         records = [table.rows.stored(row) for row in rows]
         for one in records:
-            places = table.rows.entries(one.fields, one.key)
-            key = table.dialect.bound(one.key)
-            connection.execute(table.statements.place, (*places, *key))
+            connection.execute(*lay(one))
         after = records[-1].key if records else None
 
 

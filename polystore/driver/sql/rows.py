@@ -187,7 +187,7 @@ class Rows:
         for place, column in self._native:
             value = rest.pop(column.name, ABSENT)
             values[place] = column.shows(value)
-            if value is ABSENT or not column.keeps(value):
+            if not column.keeps(value):
                 rest[column.name] = value
         if self._layout.document is not None:
             values[self._layout.document] = self._dialect.encode(rest)
@@ -210,4 +210,7 @@ def _read_column(fields: Fields, column: Column, value: Any, *, documented: bool
             if kept is ABSENT:
                 del fields[column.name]
             return
-    fields[column.name] = value
+    if value is None and column.keeps(ABSENT):
+        fields.pop(column.name, None)
+    else:
+        fields[column.name] = value

@@ -26,9 +26,10 @@ class Statements:
     Attributes:
         get, delete: for the parts of a key.
         put: for the columns written; whatever is there. Returns the state, where there is one.
-        insert: what ``put`` begins with, for a database that decides in the statement itself.
-        changes: what ``put`` sets where the key is there.
-        returning: what it ends with.
+        into, row, conflict, changes: parts of ``put``, for a database that decides in it, or takes
+            several rows: where to, placeholders of one row, where the key is there, what is set.
+        keys: the columns of the key.
+        assign: sets all columns written.
         place: for the entries of a record and the parts of its key: puts it into the indexes.
         same_key: the condition for the parts of a key.
     """
@@ -36,22 +37,22 @@ class Statements:
     def __init__(self, dialect: Dialect, collection: Collection, layout: Layout) -> None:
         self._dialect = dialect
         self._at = dialect.placeholder
-        self._keys = [dialect.key_column(field) for field in collection.key]
+        self.keys = [dialect.key_column(field) for field in collection.key]
         names = [dialect.quoted(column) for column in layout.columns]
         given = [names[place] for place in layout.written]
         others = [names[place] for place in layout.written if place not in layout.key]
         table = f"{layout.table} AS t"
         listed = "" if dialect.counted else f" ({', '.join(given)})"
         self._select = f"SELECT {layout.select} FROM {table}"
-        self.same_key = " AND ".join(f"{name} = {self._at}" for name in self._keys)
+        self.same_key = " AND ".join(f"{name} = {self._at}" for name in self.keys)
         self.changes = ", ".join(f"{name} = excluded.{name}" for name in others)
-        self.returning = "" if layout.state is None else f" RETURNING {layout.state}"
-        self.insert = (
-            f"INSERT INTO {table}{listed} VALUES ({self._many(given)}) "
-            f"ON CONFLICT ({', '.join(self._keys)}) DO "
-        )
+        self.assign = ", ".join(f"{name} = {self._at}" for name in given)
+        self.into = f"INSERT INTO {table}{listed} VALUES"
+        self.row = f"({self._many(given)})"
+        self.conflict = f"ON CONFLICT ({', '.join(self.keys)}) DO"
         change = f"UPDATE SET {self.changes}" if others else "NOTHING"
-        self.put = f"{self.insert}{change}{self.returning}"
+        returning = "" if layout.state is None else f" RETURNING {layout.state}"
+        self.put = f"{self.into} {self.row} {self.conflict} {change}{returning}"
         self.get = f"{self._select} WHERE {self.same_key}"
         self.delete = f"DELETE FROM {table} WHERE {self.same_key}"
         entries = ", ".join(f"{names[kept.column]} = {self._at}" for kept in layout.indexes)
@@ -59,8 +60,8 @@ class Statements:
 
     def get_many(self, keys: Sequence[Key]) -> Bound:
         """The rows of some keys, in any order."""
-        one = f"({self._many(self._keys)})"
-        chosen = f"({', '.join(self._keys)}) IN ({', '.join([one] * len(keys))})"
+        one = f"({self._many(self.keys)})"
+        chosen = f"({', '.join(self.keys)}) IN ({', '.join([one] * len(keys))})"
         return f"{self._select} WHERE {chosen}", [p for k in keys for p in self._dialect.bound(k)]
 
     def scan(self, key: Key | None, index: int, count: int, limit: int) -> Bound:
@@ -68,19 +69,19 @@ class Statements:
         terms: list[str] = []
         values: list[Any] = []
         if key is not None:
-            terms.append(self._row(self._keys, ">"))
+            terms.append(self._row(self.keys, ">"))
             values += self._dialect.bound(key)
         if count > 1:
-            terms.append(f"{self._dialect.segment(self._keys, count)} = {self._at}")
+            terms.append(f"{self._dialect.segment(self.keys, count)} = {self._at}")
             values.append(index)
-        return self._page(terms, values, self._keys, False, limit)
+        return self._page(terms, values, self.keys, False, limit)
 
     def by_key(self, plan: QueryPlan, after: Position | None, limit: int) -> Bound:
         """A page of a query of a partition."""
         fixed = len(plan.equals)
-        terms = [f"{name} = {self._at}" for name in self._keys[:fixed]]
+        terms = [f"{name} = {self._at}" for name in self.keys[:fixed]]
         values: list[Any] = list(plan.equals)
-        rest = self._keys[fixed:]
+        rest = self.keys[fixed:]
         bounds = plan.range
         if bounds is not None and bounds.low is not None:
             terms.append(f"{rest[0]} {'>=' if bounds.low_included else '>'} {self._at}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import attrs
 
-from polystore.driver.contract import Write
+from polystore.driver.contract import Stored, Write
 from polystore.driver.sql.dialect import Dialect
 from polystore.driver.sql.layout import Layout
 from polystore.driver.sql.rows import Rows
 from polystore.driver.sql.statements import Bound, Statements
 from polystore.errors import Unsupported
+from polystore.schema import Collection
 
 
 @attrs.frozen(eq=False)
@@ -38,6 +39,17 @@ class Table:
                 driver=self.dialect.driver,
             )
         return self.statements.put, self.rows.written(self.rows.row(write))
+
+    def placed(self, record: Stored) -> Bound:
+        """Puts a record into all indexes of the table, as it is."""
+        places = self.rows.entries(record.fields, record.key)
+        return self.statements.place, (*places, *self.dialect.bound(record.key))
+
+
+def table_of(dialect: Dialect, collection: Collection, layout: Layout) -> Table:
+    """The table of a layout."""
+    statements = Statements(dialect, collection, layout)
+    return Table(dialect, layout, statements, Rows(dialect, collection, layout))
 
 
 def deletes(write: Write) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 
 from polystore.capabilities import Capabilities, Indexes, Scope, Transactions, Values
 from polystore.driver import Driver, Sizes, Write
 from polystore.driver.document import JSON_KINDS, encode_document
 from polystore.driver.options import Options
-from polystore.driver.policies import Policed, empties
+from polystore.driver.policies import empties
 from polystore.driver.sql import Layout, OnePerThread, SqlDriver
 from polystore.drivers.sqlite import catalogue
 from polystore.drivers.sqlite.connections import DRIVER, File
@@ -72,11 +71,9 @@ class SqliteDriver(SqlDriver):
     def read_layout(self, connection: sqlite3.Connection, collection: Collection) -> Layout | None:
         return catalogue.read_layout(connection, collection)
 
-    def note_indexes(
-        self, connection: sqlite3.Connection, layout: Layout, kept: Sequence[Policed]
-    ) -> None:
-        """Each also has a column, so that no insert of before fits the table any more."""
-        catalogue.note_indexes(connection, layout.name, kept)
+    def make(self, connection: sqlite3.Connection, collection: Collection) -> None:
+        """Each index has a column, so that no insert of before fits the table any more."""
+        self.make_with(connection, collection, catalogue.note_indexes)
 
     def create(self, collection: Collection) -> None:
         self._threads.get(make=True)
