@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -210,6 +211,23 @@ def test_who_does_not_declare_an_index_keeps_it_as_well(
             assert isinstance(old.write(puts[0]), Written)
         page = new.query(things, QueryPlan(things.index("by_state"), (kept,)), None, 10)
         assert len(page.records) == (policy == "encode")
+
+
+@pytest.mark.engine
+@pytest.mark.rule("DRV-9")
+def test_names_of_indexes_that_begin_alike_are_two_indexes(opened: Opened) -> None:
+    """PostgreSQL cuts a name off after 63 bytes, and takes the second index for the first."""
+    driver = opened()
+    names = [f"by_a_field_whose_name_is_rather_long_indeed_{n}" for n in "ab"]
+    things = Collection("of_many_things", ["id"], indexes={name: [name[-1]] for name in names})
+    driver.create(things)
+    with closing(driver.native()) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_indexes WHERE tablename = %s AND indexname LIKE '_ps_index%%'",
+            (things.name,),
+        ).fetchone()
+    driver.drop(things)
+    assert found == (2,)
 
 
 def placed(name: str, columns: Mapping[str, str], **declaration: Any) -> Collection:

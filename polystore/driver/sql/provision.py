@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from zlib import crc32
 
 from polystore.driver.contract import Stored
 from polystore.driver.policies import Policed
@@ -16,6 +17,9 @@ from polystore.values import Key
 
 _PAGE = 500
 """Rows read at once; any number will do."""
+
+_NAME = 63
+"""Bytes of a name that every database keeps (PostgreSQL manual, 4.1.1)."""
 
 
 def make_table(connection: Any, dialect: Dialect, table: str, collection: Collection) -> None:
@@ -47,7 +51,7 @@ def add_index(connection: Any, dialect: Dialect, layout: Layout, kept: Policed) 
     column = prefix + kept.index.name
     if column not in layout.columns:
         _add(connection, dialect, layout, column, kind)
-    name = dialect.quoted(f"_ps_index:{layout.name}:{kept.index.name}")
+    name = dialect.quoted(_short(f"_ps_index:{layout.name}:{kept.index.name}"))
     over, some = dialect.searched(dialect.quoted(column)), ""
     if dialect.head is not None:
         some = f" WHERE {dialect.quoted(column)} IS NOT NULL"
@@ -70,6 +74,14 @@ def fill(connection: Any, table: Table, lay: Callable[[Stored], Bound]) -> None:
         for one in records:
             connection.execute(*lay(one))
         after = records[-1].key if records else None
+
+
+def _short(name: str) -> str:
+    """A name of at most 63 bytes, which no other has: PostgreSQL cuts off what is over them."""
+    whole = name.encode()
+    if len(whole) <= _NAME:
+        return name
+    return f"{whole[: _NAME - 9].decode(errors='ignore')}:{crc32(whole):08x}"
 
 
 def _add(connection: Any, dialect: Dialect, layout: Layout, name: str, kind: str) -> None:
