@@ -21,6 +21,7 @@ What `polystore conformance --pair` found of every ordered pair of the drivers o
 on {day} (`benchmarks/pairs_page.py` makes this page of its reports). Each runs the real procedures
 of a migration over both real engines, every stage forwards and backwards: at `default` all cases,
 at `remote`, for engines that take milliseconds for a call, a share of those that differ little.
+What is empty was not run that day.
 """
 
 
