@@ -14,8 +14,5 @@ BLIND_TO_ADDITIONS = frozenset({"dynamodb"})
 KINDLESS = frozenset({"datastore"})
 """Drivers that need no collection to be made, so that none is ever missing."""
 
-KEYS_UNTOLD = frozenset({"postgresql"})
-"""Drivers that do not compare the key that is there with the declared one."""
-
-NATIVE_WHEN_CLOSED = frozenset({"memory", "postgresql"})
+NATIVE_WHEN_CLOSED = frozenset({"memory"})
 """Drivers that give their client away although they are closed."""

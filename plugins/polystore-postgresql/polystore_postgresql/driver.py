@@ -69,7 +69,8 @@ class PostgresqlDriver(SqlDriver):
 
     def __init__(self, settings: Settings) -> None:
         most, seconds = settings.connections, settings.timeout
-        super().__init__(Pool(DRIVER, lambda: connect(settings), clean, most, seconds))
+        self._pool = Pool(DRIVER, lambda: connect(settings), clean, most, seconds)
+        super().__init__(self._pool)
         self._settings = settings
 
     def capabilities(self, collection: Collection) -> Capabilities:
@@ -186,6 +187,7 @@ class PostgresqlDriver(SqlDriver):
 
     def native(self, collection: Collection | None = None) -> Timed:
         """A connection of the caller's own, in autocommit; the caller closes it."""
+        self._pool.check_open()
         return connect(self._settings)
 
 
@@ -194,24 +196,23 @@ def _sent(statement: Bound) -> tuple[bytes, Sequence[Any]]:
     return text.encode(), values
 
 
-def _put(connection: Timed, changes: Sequence[tuple[Table, Write]]) -> list[tuple[str, Table, Any]]:
+def _put(connection: Timed, changes: Sequence[tuple[Table, Write]]) -> list[tuple[str, Any]]:
     """Send writes, those that differ in their values alone together; what tells of tokens."""
-    groups: dict[Any, list[tuple[Table, Write]]] = {}
+    groups: dict[Any, tuple[Table, list[Write]]] = {}
     for table, write in changes:
-        groups.setdefault((write.collection.name, kind(write)), []).append((table, write))
+        alike = (write.collection.name, kind(write))
+        groups.setdefault(alike, (table, []))[1].append(write)
     return [
-        (name, table, connection.execute(*_sent(put(table, [w for _, w in some]))))
-        for (name, _), group in groups.items()
-        for table in [group[0][0]]
-        for start in range(0, len(group), ROWS)
-        for some in [group[start : start + ROWS]]
+        (name, connection.execute(*_sent(put(table, writes[start : start + ROWS]))))
+        for (name, _), (table, writes) in groups.items()
+        for start in range(0, len(writes), ROWS)
     ]
 
 
-def _tokens(done: Sequence[tuple[str, Table, Any]]) -> dict[tuple[str, Key], Any]:
+def _tokens(done: Sequence[tuple[str, Any]]) -> dict[tuple[str, Key], Any]:
     """The tokens of what was written, by collection and key."""
     return {
         (name, tuple(map(from_column, row[:-1]))): row[-1]
-        for name, _table, cursor in done
+        for name, cursor in done
         for row in cursor
     }

@@ -16,6 +16,11 @@ from polystore_postgresql.columns import columns_of
 from polystore_postgresql.settings import DRIVER
 from polystore_postgresql.tables import DIALECT, Kept, layout, table_of, told
 
+_KEYS = {
+    str: ("text", "character"), int: ("bigint", "integer", "smallint"), bytes: ("bytea",)
+}  # fmt: skip
+"""What types of columns that can hold parts of a key begin with."""
+
 
 def kept(connection: Any, schema: str, collection: Collection) -> Kept | None:
     """What a collection's table keeps; ``None`` where there is none."""
@@ -31,7 +36,7 @@ def make(connection: Any, schema: str, collection: Collection) -> None:
     """Make what is not there yet: table, columns, indexes; and lay the records anew.
 
     Raises:
-        ConfigError: the table has a column of another type than the placement says.
+        ConfigError: the table has another key, or a column of another type than the placement says.
     """
     table, columns = table_of(schema, collection), columns_of(collection)
     found = kept(connection, schema, collection)
@@ -39,7 +44,8 @@ def make(connection: Any, schema: str, collection: Collection) -> None:
         make_table(connection, DIALECT, table, collection)
     before = found or Kept()
     there = _types(connection, table)
-    for problem in _differing(there, collection):
+    other = _other_key(connection, table, there, collection)
+    for problem in (*other, *_differing(there, collection)):
         raise ConfigError(problem, collection=collection.name, driver=DRIVER)
     indexes = joined(DIALECT.indexes_of(collection), before.indexes)
     after = Kept(indexes, {**columns, **before.columns})
@@ -68,7 +74,9 @@ def problems(connection: Any, table: Layout, collection: Collection) -> list[str
     """What differs from the placement, each a sentence that says what to do."""
     missing = sorted(columns_of(collection).keys() - {column.name for _, column in table.native})
     found = [f"there are no columns {', '.join(missing)} yet; {MAKE_IT}"] if missing else []
-    return [*found, *_differing(_types(connection, table.table), collection)]
+    there = _types(connection, table.table)
+    other = _other_key(connection, table.table, there, collection)
+    return [*other, *found, *_differing(there, collection)]
 
 
 def _types(connection: Any, table: str) -> dict[str, str]:
@@ -79,6 +87,23 @@ def _types(connection: Any, table: str) -> dict[str, str]:
         (table.replace("%%", "%"),),
     )
     return dict(rows.fetchall())
+
+
+def _other_key(
+    connection: Any, table: str, types: dict[str, str], collection: Collection
+) -> list[str]:
+    """That a table has another key: a column is not there, of another type, or one too many."""
+    rows = connection.execute(
+        "SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid "
+        "AND attnum = ANY(indkey) WHERE indrelid = %s::regclass AND indisprimary",
+        (table.replace("%%", "%"),),
+    )
+    primary = {name for (name,) in rows.fetchall()}
+    fits = all(types.get(field.name, "").startswith(_KEYS[field.type]) for field in collection.key)
+    if fits and primary in (set(), set(collection.key_names)):
+        return []
+    there = ", ".join(f"{name} {types[name]}" for name in sorted(primary))
+    return [f"the key is ({there}) there; declare it so, or give the collection another name"]
 
 
 def _differing(types: dict[str, str], collection: Collection) -> list[str]:

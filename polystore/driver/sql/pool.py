@@ -58,8 +58,7 @@ class Pool:
         """
         if self._process != os.getpid():
             self._start()
-        if self._closed:
-            raise closed(self._driver)
+        self.check_open()
         room = self._room
         if not room.acquire(timeout=self._seconds):
             raise Unavailable("all connections are in use", driver=self._driver)
@@ -71,6 +70,11 @@ class Pool:
                 self._given_back(connection)
         finally:
             room.release()
+
+    def check_open(self) -> None:
+        """Raise Unavailable where the driver is closed."""
+        if self._closed:
+            raise closed(self._driver)
 
     def close(self) -> None:
         """Close what is idle; a call that runs closes its own when it ends."""
