@@ -48,7 +48,7 @@ class Options:
 
     def wrong(self, problem: str) -> ConfigError:
         """The error for a URL that the driver cannot open."""
-        return wrong_url(self._driver, problem)
+        return ConfigError(f"{self._driver} URL: {problem}", driver=self._driver)
 
     def misplaced(self) -> ConfigError:
         """The error for credentials in a URL."""
@@ -90,13 +90,25 @@ class Options:
             raise self.wrong(f"{name} is a number from 1 to {most}")
         return int(given)
 
-    def timeout(self, default: float = 5) -> float:
-        """The time-out of one call, option ``timeout``: seconds, above 0 and at most 600.
+    def timeout(self, default: float = 5, *, most: int = MOST_SECONDS, zero: bool = False) -> float:
+        """The time-out of one call, option ``timeout``: seconds, above 0 and at most ``most``.
+
+        Args:
+            default: where it is not given.
+            most: seconds.
+            zero: whether 0 is one, too: not to wait at all.
 
         Raises:
-            ConfigError: it is none.
+            ConfigError: it is none; the message says what is expected.
         """
-        return timeout_of(self._driver, self._given.get("timeout", str(default)))
+        try:
+            seconds = float(self._given.get("timeout", default))
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= most or (seconds == 0 and not zero):
+            least = "from 0 to" if zero else "above 0 and at most"
+            raise self.wrong(f"timeout is a number of seconds, {least} {most}")
+        return seconds
 
 
 def server_of(place: str, port: int) -> tuple[str, int, str]:
@@ -109,27 +121,6 @@ def server_of(place: str, port: int) -> tuple[str, int, str]:
     found = _SERVER.match(place)
     assert found is not None  # any text is of this form
     return found["host"], int(found["port"] or port), found["rest"] or ""
-
-
-def wrong_url(driver: str, problem: str) -> ConfigError:
-    """The error for a URL that a driver cannot open."""
-    return ConfigError(f"{driver} URL: {problem}", driver=driver)
-
-
-def timeout_of(driver: str, text: str) -> float:
-    """The time-out of one call, in seconds, above 0 and at most 600.
-
-    Raises:
-        ConfigError: it is none; the message says what is expected.
-    """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= MOST_SECONDS:
-        problem = f"timeout is a number of seconds, above 0 and at most {MOST_SECONDS}"
-        raise wrong_url(driver, problem)
-    return seconds
 
 
 def is_loopback(host: str) -> bool:

@@ -333,3 +333,12 @@ def test_a_file_that_another_writer_has_asks_for_less(tmp_path: Path) -> None:
         assert store["notes"].get("a") is not None
         assert counters.snapshot()["throttled:database"] >= 1
         assert store._databases._limiter.rate(time.monotonic()) < 600
+
+
+@pytest.mark.rule("ERR-5")
+@pytest.mark.parametrize("seconds", ["-1", "3601", "nan", "soon"])
+def test_a_wait_for_another_writer_is_at_most_an_hour(tmp_path: Path, seconds: str) -> None:
+    with pytest.raises(ConfigError, match="from 0 to 3600"):
+        open_sqlite(DriverURL("sqlite", f"/{tmp_path}/a.db", {"timeout": seconds}))
+    for taken in ("0", ".5", "1e1", "3600"):
+        open_sqlite(DriverURL("sqlite", f"/{tmp_path}/a.db", {"timeout": taken})).close()

@@ -35,9 +35,9 @@ def open_sqlite(url: DriverURL) -> Driver:
         )
     given = Options(DRIVER, "", url.options, ("synchronous", "timeout"), "a file has none")
     synchronous = given.word("synchronous", "full", ("full", "normal"))
-    timeout = given.text("timeout", "5", r"\d{1,4}(\.\d+)?", "is a number of seconds, 0 to 9999")
+    timeout = given.timeout(most=3600, zero=True)
     # Absolute from now on: a process may change its directory.
-    return SqliteDriver(File(Path(path).absolute(), synchronous, float(timeout)))
+    return SqliteDriver(File(Path(path).absolute(), synchronous, timeout))
 
 
 class SqliteDriver(SqlDriver):

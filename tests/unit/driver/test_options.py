@@ -24,6 +24,8 @@ def test_an_option_is_what_was_given_or_else_the_default() -> None:
     assert given.yes("tls", default=True) is False
     assert given.number("most", 3, 10) == 7
     assert given.timeout() == 0.5
+    assert options(timeout="0").timeout(zero=True) == 0
+    assert options(timeout="3600").timeout(most=3600) == 3600
     none = options()
     assert none.get("name") is None
     assert none.text("name", "x", "[a-z]") == "x"
@@ -45,6 +47,22 @@ def test_an_option_is_what_was_given_or_else_the_default() -> None:
         (lambda: options(most="11").number("most", 3, 10), "most is a number from 1 to 10"),
         (lambda: options(timeout="601").timeout(), "timeout is a number of seconds"),
         (lambda: options(timeout="soon").timeout(), "timeout is a number of seconds"),
+        (
+            lambda: options(timeout="0").timeout(),
+            "timeout is a number of seconds, above 0 and at most 600",
+        ),
+        (
+            lambda: options(timeout="nan").timeout(zero=True),
+            "timeout is a number of seconds, from 0 to 600",
+        ),
+        (
+            lambda: options(timeout="-1").timeout(zero=True),
+            "timeout is a number of seconds, from 0 to 600",
+        ),
+        (
+            lambda: options(timeout="3601").timeout(most=3600),
+            "timeout is a number of seconds, above 0",
+        ),
     ],
 )
 def test_what_an_option_cannot_be_is_refused(read: Callable[[], Any], says: str) -> None:
