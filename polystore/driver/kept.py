@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import attrs
 
-from polystore.driver.policies import Policed, Policy
-from polystore.schema import Collection, Index, KeyField
+from polystore.driver.policies import Policed
+from polystore.schema import Collection, KeyField
 
 
 @attrs.frozen
@@ -31,8 +31,7 @@ class Kept:
 def written_down(collection: Collection, indexes: Iterable[Policed]) -> str:
     """A collection that keeps these indexes, as JSON."""
     key = [f"{field.name}:{field.type.__name__}" for field in collection.key]
-    told = [[k.index.name, list(k.index.declared), k.policy.value] for k in indexes]
-    return json.dumps({"key": key, "indexes": told})
+    return json.dumps({"key": key, "indexes": [kept.told for kept in indexes]})
 
 
 @lru_cache(maxsize=1024)
@@ -43,5 +42,4 @@ def read_back(text: str | bytes) -> Kept:
         ValueError, TypeError, KeyError: it is nothing that was written so.
     """
     told = json.loads(text)
-    indexes = (Policed(Index(name, of), Policy(word)) for name, of, word in told["indexes"])
-    return Kept(Collection("x", told["key"]).key, tuple(indexes))
+    return Kept(Collection("x", told["key"]).key, tuple(map(Policed.of, told["indexes"])))

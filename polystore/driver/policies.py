@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -56,6 +57,21 @@ class Policed:
     index: Index
     policy: Policy
 
+    @classmethod
+    def of(cls, told: Iterable[Any]) -> Policed:
+        """What :attr:`told` says.
+
+        Raises:
+            ValueError, TypeError: it is nothing that was told so.
+        """
+        name, fields, word = told
+        return cls(Index(name, tuple(fields)), Policy(word))
+
+    @property
+    def told(self) -> list[Any]:
+        """Name, declared fields and policy: for where it is written down, as JSON."""
+        return [self.index.name, list(self.index.declared), self.policy.value]
+
     @property
     def native(self) -> bool:
         """Whether it is the database's own."""
@@ -73,10 +89,13 @@ class Policed:
         return index_entry(self.index, fields, key)
 
 
+@lru_cache(maxsize=1024)
 def policed(
     collection: Collection, driver: str, default: Policy = Policy.ENCODE, *, native: bool = True
 ) -> tuple[Policed, ...]:
     """The indexes of a collection with what the placement for a driver says of each.
+
+    A collection never changes, and queries ask each time: what was found is kept.
 
     Args:
         collection: what is declared.
@@ -96,6 +115,14 @@ def policed(
         )
     known = {policy.value: policy for policy in Policy if native or policy is not Policy.NATIVE}
     if not all(type(word) is str and word in known for word in given.values()):
+        if not native and Policy.NATIVE.value in given.values():
+            raise _wrong(
+                collection,
+                driver,
+                "of an index cannot be native: no index of this database has a place for every "
+                "type of value; use encode, which also holds the records that were there before "
+                f"(one of {_listed(known)})",
+            )
         raise _wrong(collection, driver, f"of an index is one of {_listed(known)}")
     return tuple(
         Policed(index, known[given[index.name]] if index.name in given else default)

@@ -15,9 +15,9 @@ import attrs
 
 from polystore.driver import NOTHING, OlderThan, Unchanged, Write
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
-from polystore.driver.policies import Policed, Policy
+from polystore.driver.policies import Policed
 from polystore.driver.sql import DOCUMENT, Bound, Dialect, Layout, Table, deletes, layout_of
-from polystore.schema import Collection, Index
+from polystore.schema import Collection
 from polystore_postgresql.columns import Column
 from polystore_postgresql.document import from_column, from_jsonb, to_column, to_jsonb
 from polystore_postgresql.settings import DRIVER
@@ -68,7 +68,7 @@ class Kept:
     @property
     def comment(self) -> str:
         """The comment of the table, which says so."""
-        kept = [[k.index.name, list(k.index.declared), k.policy.value] for k in self.indexes]
+        kept = [index.told for index in self.indexes]
         return json.dumps({"_ps_indexes": kept, "_ps_columns": self.columns})
 
     @property
@@ -84,7 +84,7 @@ def told(text: str | None) -> Kept:
         kept, columns = found["_ps_indexes"], found["_ps_columns"]
     except (ValueError, KeyError, TypeError):
         return Kept()
-    return Kept(tuple(Policed(Index(name, of), Policy(word)) for name, of, word in kept), columns)
+    return Kept(tuple(map(Policed.of, kept)), columns)
 
 
 def layout(schema: str, collection: Collection, kept: Kept, mark: str) -> Layout:

@@ -9,7 +9,6 @@ import attrs
 
 from polystore.driver.document import decode_document, encode_document
 from polystore.driver.policies import Policed, policed
-from polystore.errors import ConfigError
 from polystore.schema import Collection, KeyField
 from polystore.values import Fields
 
@@ -80,14 +79,4 @@ class Dialect:
         Raises:
             ConfigError: one is to be ``native``.
         """
-        found = policed(collection, self.driver)
-        for kept in found:
-            if kept.native:
-                raise ConfigError(
-                    f"placement in {self.driver}: the index {kept.index.name!r} cannot be native: "
-                    "an index of SQL has no place for every type of value, and knows none of the "
-                    "document; use encode, which also holds the rows that were there before",
-                    collection=collection.name,
-                    driver=self.driver,
-                )
-        return found
+        return policed(collection, self.driver, native=False)

@@ -355,18 +355,15 @@ class SqlDriver(Driver):
         return found
 
     def describe(self, collection: Collection) -> Description:
-        def work(connection: Any) -> Description:
-            try:
-                layout = self.read_layout(connection, collection)
-            except ConfigError as error:
-                return Description(exists=True, problems=(error.message,))
-            if layout is None:
-                return Description(exists=False)
-            return Description(True, tuple(self.problems(connection, collection, layout)))
-
         try:
             with self._connections.call() as connection:
-                return work(connection)
+                try:
+                    layout = self.read_layout(connection, collection)
+                except ConfigError as error:
+                    return Description(exists=True, problems=(error.message,))
+                if layout is None:
+                    return Description(exists=False)
+                return Description(True, tuple(self.problems(connection, collection, layout)))
         except NoDatabase:
             return Description(exists=False)
         except Exception as error:

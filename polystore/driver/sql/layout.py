@@ -7,6 +7,7 @@ A table that was there before keeps its columns: each is the place of the field 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import attrs
@@ -86,7 +87,7 @@ class Layout:
     width: int
     state: str | None
 
-    @property
+    @cached_property
     def ready(self) -> tuple[Policed, ...]:
         """The indexes that hold all records."""
         return tuple(kept.policed for kept in self.indexes if kept.ready)
@@ -123,22 +124,23 @@ def layout_of(
         ConfigError: a column of the key is not there.
     """
     places = {column: place for place, column in enumerate(columns)}
-    for field in collection.key_names:
-        if field not in places:
-            raise ConfigError(
-                f"the table {name!r} has no column {field!r} for the key field; it has "
-                f"{', '.join(columns)}",
-                collection=collection.name,
-                driver=dialect.driver,
-            )
+    lacking = [field for field in collection.key_names if field not in places]
+    if lacking:
+        raise ConfigError(
+            f"the table {name!r} has no column {lacking[0]!r} for the key field; it has "
+            f"{', '.join(columns)}",
+            collection=collection.name,
+            driver=dialect.driver,
+        )
     prefix, _ = dialect.entries
+    left_out = set(computed)
     return Layout(
         name=name,
         table=table,
         columns=tuple(columns),
         key=tuple(places[field] for field in collection.key_names),
         native=tuple((places[column.name], column) for column in native),
-        written=tuple(place for name, place in places.items() if name not in set(computed)),
+        written=tuple(place for column, place in places.items() if column not in left_out),
         document=places.get(DOCUMENT),
         stamp=places.get(STAMP),
         write_id=places.get(WRITE_ID),

@@ -7,12 +7,12 @@ import sqlite3
 from typing import Any
 
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
-from polystore.driver.policies import OPTION, Policed, Policy
+from polystore.driver.policies import OPTION, Policed
 from polystore.driver.sql import DOCUMENT, Dialect, Layout, layout_of
 from polystore.drivers.sqlite.columns import Affinity, Column
 from polystore.drivers.sqlite.connections import DRIVER, SEGMENT
 from polystore.errors import ConfigError
-from polystore.schema import Collection, Index
+from polystore.schema import Collection
 from polystore.values import RESERVED
 
 INDEXES = "_ps_sqlite_indexes"
@@ -111,7 +111,8 @@ def note_indexes(connection: sqlite3.Connection, table: str, kept: Any) -> None:
         "PRIMARY KEY (tbl, name))"
     )
     for one in kept:
-        told = (table, one.index.name, json.dumps(one.index.declared), one.policy.value)
+        name, fields, policy = one.told
+        told = (table, name, json.dumps(fields), policy)
         connection.execute(f"INSERT OR REPLACE INTO {INDEXES} VALUES (?, ?, ?, ?, 1)", told)
 
 
@@ -162,7 +163,7 @@ def _indexes(
         f"SELECT name, fields, policy, ready FROM {INDEXES} WHERE tbl = ?", (table,)
     )
     return {
-        Policed(Index(name, tuple(json.loads(fields))), Policy(policy)): bool(ready)
+        Policed.of((name, json.loads(fields), policy)): bool(ready)
         for name, fields, policy, ready in rows.fetchall()
     }
 
