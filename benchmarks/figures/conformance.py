@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.figures.figure import Figure, Outcome
-from polystore.plugin.registry import default_registry
+from polystore.cli.conformance import with_a_harness
 from polystore.testing import suite
 from tests.architecture.test_spec import RULES, named_by_tests
 from tests.mutants.kills import KILLS
@@ -93,8 +93,7 @@ def rules() -> Outcome:
 
 def cases() -> Outcome:
     """How many cases each ordered pair has."""
-    names = [spec.name for spec in default_registry().specs() if spec.harness is not None]
-    ordered = [f"{source}:{target}" for source, target in product(names, names)]
+    ordered = [f"{source}:{target}" for source, target in product(with_a_harness(), repeat=2)]
     found = _pytest(
         "--collect-only", "-q", "--polystore-profile=default",
         f"--polystore-pair={','.join(ordered)}",
@@ -107,8 +106,7 @@ def cases() -> Outcome:
 
 def pairs() -> Outcome:
     """All ordered pairs, on their engines; the quick ones and the slow ones at once."""
-    names = [spec.name for spec in default_registry().specs() if spec.harness is not None]
-    ordered = list(product(names, names))
+    ordered = list(product(with_a_harness(), repeat=2))
     slow = [pair for pair in ordered if SLOW & set(pair)]
     tasks = [("remote", slow), ("default", [pair for pair in ordered if pair not in slow])]
     with ThreadPoolExecutor(len(tasks)) as pool:

@@ -97,7 +97,7 @@ def conformance(
     """
     require_suite()
     if all_pairs:
-        pairs += tuple(combinations_with_replacement(_with_a_harness(), 2))
+        pairs += tuple(combinations_with_replacement(with_a_harness(), 2))
     if not drivers and not pairs:
         raise click.UsageError("name a driver, or two with --pair")
     for name in (*drivers, *chain.from_iterable(pairs)):
@@ -135,7 +135,7 @@ def require_suite() -> None:
         )
 
 
-def _with_a_harness() -> list[str]:
+def with_a_harness() -> list[str]:
     """The drivers that can be tried."""
     return [spec.name for spec in default_registry().specs() if spec.harness is not None]
 

@@ -51,11 +51,17 @@ class Address:
     env: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     port: int | None = None
 
+    def having(self, options: str) -> Address:
+        """The same with these options, ``name=value&name=value``, in place of those so named."""
+        place, _, there = self.url.partition("?")
+        given = [option for option in options.split("&") if option]
+        names = {option.partition("=")[0] for option in given}
+        kept = [o for o in there.split("&") if o and o.partition("=")[0] not in names]
+        return attrs.evolve(self, url="?".join(filter(None, [place, "&".join([*kept, *given])])))
+
     def within(self, seconds: float) -> Address:
         """The same, with another time-out: the option ``timeout`` of the URL."""
-        place, _, options = self.url.partition("?")
-        kept = [o for o in options.split("&") if o and not o.startswith("timeout=")]
-        return attrs.evolve(self, url=f"{place}?{'&'.join([*kept, f'timeout={seconds}'])}")
+        return self.having(f"timeout={seconds}")
 
     def behind(self, port: int) -> Address:
         """The same through another port of this machine, where a proxy listens."""

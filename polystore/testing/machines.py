@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -20,7 +20,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from polystore.errors import ConfigError
 from polystore.testing.traces import Step, Trace
 
-Machine = TypeVar("Machine", bound="TracedMachine")
 STEP = "_polystore_step"
 
 
@@ -68,13 +67,17 @@ class TracedMachine(RuleBasedStateMachine):
     Args:
         drivers: names of what it runs on.
         place: where it begins, for a pair.
+        head: how its programs begin, up to a block.
         broken: gets the run if it breaks a promise.
     """
 
-    def __init__(self, drivers: tuple[str, ...], place: str | None, broken: Broken) -> None:
+    def __init__(
+        self, drivers: tuple[str, ...], place: str | None, head: str, broken: Broken
+    ) -> None:
         super().__init__()
         self.drivers = drivers
         self.place = place
+        self.head = head
         self.steps: list[Step] = []
         self.program: list[str] = []
         self.failed = False
@@ -111,7 +114,7 @@ class TracedMachine(RuleBasedStateMachine):
 
     def told(self) -> str:
         """The run as a program."""
-        raise NotImplementedError
+        return self.head + "".join(f"    {line}\n" for line in self.program)
 
 
 def replayed(machine: TracedMachine, trace: Trace) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from polystore.capabilities.wire import to_json
-from polystore.plugin.installed import GROUP
+from polystore.plugin.installed import installed
 from polystore.testing import PROMISE, WEAKER
 from polystore.testing.claims import Bench
 from polystore.testing.pairs import Pair
@@ -140,7 +140,7 @@ def _about(driver: str, bench: Bench) -> dict[str, Any]:
 def packages(driver: str) -> dict[str, str]:
     """The distribution that brings a driver, and what it builds on, each with its version."""
     found = {}
-    for point in entry_points(group=GROUP, name=driver):
+    for point in installed(driver):
         assert point.dist is not None
         found[point.dist.name] = point.dist.version
         for requirement in point.dist.requires or ():

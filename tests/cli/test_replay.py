@@ -74,9 +74,11 @@ def failed(tmp: Path, *arguments: str) -> tuple[str, Path]:
 
 AGAIN = """
 import json, sys
-import tests.mutants.named
 from click.testing import CliRunner
 from polystore.cli import main
+from tests.mutants import named
+
+named.pytest_configure()
 
 program, trace, name = sys.argv[1:]
 found = []

@@ -10,38 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
 from hypothesis import Phase, settings
 
 from polystore.plugin.registry import default_registry
-from polystore.plugin.specs import DriverSpec, hookimpl
-from polystore.testing.harness import Address
-from polystore.testing.harnesses.memory import MemoryHarness
 from polystore.testing.plugin import rules_of
+from tests.mutants import named
 from tests.mutants.kills import KILLS, NAMED
-from tests.mutants.remote import Remote, RemoteAddress, Server
-
-
-class MutantHarness(MemoryHarness):
-    """Memory's harness, with the broken driver of this name on it."""
-
-    def __init__(self, options: str) -> None:
-        super().__init__()
-        self._mutant: Any = NAMED[options]
-        self._server = Server(self._space) if issubclass(self._mutant, Remote) else None
-
-    def open(self) -> Any:
-        return self._mutant(self._space) if self.address is None else self.address.open()
-
-    @property
-    def address(self) -> Address | None:
-        if self._server is None:
-            return None
-        port = self._server.port
-        return RemoteAddress(f"remote://127.0.0.1:{port}", port=port, mutant=self._mutant)
 
 
 @attrs.define(eq=False)
@@ -51,12 +28,6 @@ class Hunt:
     ran: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(NAMED, 0))
     took: dict[str, float] = attrs.field(factory=lambda: dict.fromkeys(NAMED, 0.0))
     caught: dict[str, str] = attrs.field(factory=dict)
-
-    @hookimpl
-    def polystore_register_drivers(self) -> list[DriverSpec]:
-        """The broken drivers are one, with options."""
-        harness = f"{__name__}:MutantHarness"
-        return [DriverSpec(name="mutant", factory="-:-", summary="", url="", harness=harness)]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> Iterator[None]:
@@ -103,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """The hunt begins with all of them."""
     hunt = Hunt()
-    default_registry().register(hunt, "mutants")
+    default_registry().register(named, "mutants")
     config.pluginmanager.register(hunt, "hunt")
 
 

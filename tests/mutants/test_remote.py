@@ -61,7 +61,9 @@ def test_a_sound_driver_passes_the_faults_and_processes(harness: Sound) -> None:
         faults.test_a_write_is_not_sent_again_over_what_another_wrote(*rest)
         faults.test_faults_leave_no_connections_and_no_threads_behind(*rest)
         behind.close()
-    faults.test_where_nobody_listens_nothing_is_executed_until_somebody_does(harness, driver, make)
+    faults.test_where_nobody_listens_nothing_is_executed_until_somebody_does(
+        harness, harness.address, driver, make
+    )
     processes = Processes(harness.address)
     concurrent.test_one_order_explains_what_many_processes_were_answered(processes, make)
     concurrent.test_what_processes_move_is_neither_lost_nor_made(processes, driver, make)

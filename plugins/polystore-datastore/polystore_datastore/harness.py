@@ -47,9 +47,7 @@ class DatastoreHarness(Harness):
 
     @property
     def address(self) -> Address:
-        separator = "&" if "?" in self._stub.url else "?"
-        options = f"{separator}{self.options}" if self.options else ""
-        return Address(self._stub.url + options, self._stub.env, self._stub.port)
+        return Address(self._stub.url, self._stub.env, self._stub.port).having(self.options)
 
     def peek(self, collection: Collection, key: Key) -> Any:
         request = LookupRequest(project_id=self._project, keys=[self._key(collection, key)])

@@ -33,8 +33,7 @@ class DynamoDBHarness(Harness):
 
     @property
     def address(self) -> Address:
-        options = f"&{self.options}" if self.options else ""
-        return Address(self._local.url + options, self._local.env, self._local.port)
+        return Address(self._local.url, self._local.env, self._local.port).having(self.options)
 
     def peek(self, collection: Collection, key: Key) -> Any:
         table = table_of(collection, "")

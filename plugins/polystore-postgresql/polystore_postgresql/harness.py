@@ -61,8 +61,7 @@ class PostgresqlHarness(Harness):
 
     @property
     def address(self) -> Address:
-        options = f"&{self.options}" if self.options else ""
-        return Address(self._server.url + options, self._server.env, self._server.port)
+        return Address(self._server.url, self._server.env, self._server.port).having(self.options)
 
     def refusing(
         self, driver: Driver, collection: Collection

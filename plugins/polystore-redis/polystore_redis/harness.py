@@ -35,8 +35,7 @@ class RedisHarness(Harness):
 
     @property
     def address(self) -> Address:
-        options = f"?{self.options}" if self.options else ""
-        return Address(self._server.url + options, port=self._server.port)
+        return Address(self._server.url, port=self._server.port).having(self.options)
 
     def refusing(
         self, driver: Driver, collection: Collection

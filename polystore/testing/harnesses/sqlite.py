@@ -36,8 +36,7 @@ class SQLiteHarness(Harness):
 
     @property
     def address(self) -> Address:
-        options = f"?{self.options}" if self.options else ""
-        return Address(f"sqlite:///{self._path}{options}")
+        return Address(f"sqlite:///{self._path}").having(self.options)
 
     def refusing(
         self, driver: Driver, collection: Collection

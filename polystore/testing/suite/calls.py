@@ -186,11 +186,18 @@ def error_of(driver: Driver, call: Callable[[], object]) -> PolystoreError:
 
 def refusal_of(driver: Driver, call: Callable[[], object]) -> PolystoreError | None:
     """The error of the tree for what a call raises; ``None`` where the database takes it."""
+    told = told_of(driver, call)
+    return told if isinstance(told, PolystoreError) else None
+
+
+def told_of(driver: Driver, call: Callable[[], object]) -> object:
+    """What a call answers, or the error of the tree for what it raises."""
     try:
-        call()
+        return call()
     except Exception as error:  # noqa: BLE001  # whatever the database raises
-        return driver.translate(error)
-    return None
+        told = driver.translate(error)
+        assert isinstance(told, PolystoreError)
+        return told
 
 
 def taken(driver: Driver, write: Write) -> bool:

@@ -22,10 +22,10 @@ from polystore.driver import (
     Write,
     Written,
 )
-from polystore.errors import Contention, OutcomeUnknown, Throttled
+from polystore.errors import Contention, OutcomeUnknown, PolystoreError, Throttled
 from polystore.schema import Collection
 from polystore.testing.history import DONE, Operation
-from polystore.testing.suite.calls import delete, fields_of, put, refusal_of, written
+from polystore.testing.suite.calls import delete, fields_of, put, told_of, written
 from polystore.values import Fields, Key
 
 KEYS: list[Key] = [("a",), ("b",)]
@@ -89,15 +89,14 @@ class Client:
     def write(self, key: Key, verb: str, argument: object, write: Write) -> None:
         """A write."""
         operation = self.begin(key, verb, argument)
-        outcome: list[object] = []
-        error = refusal_of(self.driver, lambda: outcome.append(self.driver.write(write)))
-        if isinstance(error, OutcomeUnknown):
+        told = told_of(self.driver, lambda: self.driver.write(write))
+        if isinstance(told, OutcomeUnknown):
             return
-        if error is not None:
-            assert isinstance(error, Contention | Throttled), error
+        if isinstance(told, PolystoreError):
+            assert isinstance(told, Contention | Throttled), told
             self.history.remove(operation)
             return
-        operation.outcome = DONE if isinstance(outcome[0], Written) else "refused"
+        operation.outcome = DONE if isinstance(told, Written) else "refused"
         operation.returned = monotonic_ns()
 
     def begin(self, key: Key, verb: str, argument: object) -> Operation:
@@ -165,18 +164,16 @@ class Moves:
                     n=amount_of(record.fields) + change,
                 )
             )
-        outcome: list[object] = []
-        error = refusal_of(driver, lambda: outcome.append(driver.commit(writes, [])))
-        assert error is None or isinstance(error, Contention | Throttled | OutcomeUnknown), error
-        seen.moved += bool(outcome) and isinstance(outcome[0], Committed)
+        told = told_of(driver, lambda: driver.commit(writes, []))
+        given_way = isinstance(told, Contention | Throttled | OutcomeUnknown)
+        assert given_way or not isinstance(told, PolystoreError), told
+        seen.moved += isinstance(told, Committed)
 
     def _look(self, driver: Driver, seen: Seen) -> None:
         records = driver.read(self.things, ACCOUNTS, Consistency.STRONG).records
         there = [record for record in records if record is not None]
         checks = [Check(self.things, one.key, Unchanged(one.token)) for one in there]
-        outcome: list[object] = []
-        refusal_of(driver, lambda: outcome.append(driver.commit([], checks)))
-        if outcome and isinstance(outcome[0], Committed):
+        if isinstance(told_of(driver, lambda: driver.commit([], checks)), Committed):
             seen.looked += 1
             held = [amount_of(one.fields) for one in there]
             if sum(held) != EACH * len(ACCOUNTS):

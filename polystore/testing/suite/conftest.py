@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from polystore.driver import Driver
 from polystore.schema import Collection
-from polystore.testing.harness import Harness
+from polystore.testing.harness import Address, Harness
 from polystore.testing.plugin import ALLOW_UNAVAILABLE, PROFILE, bench_of, drivers_of, pairs_of
 from polystore.testing.suite.calls import Make
 
@@ -85,6 +85,14 @@ def harness(request: pytest.FixtureRequest) -> Harness:
         f"{request.param} is unavailable: {reason}. (--allow-unavailable leaves it out)",
         pytrace=False,
     )
+
+
+@pytest.fixture(scope="session")
+def address(harness: Harness) -> Address:
+    """Where the database is, for tests that need it: a mark ``needs`` leaves them out elsewhere."""
+    address = harness.address
+    assert address is not None
+    return address
 
 
 @pytest.fixture(scope="session")

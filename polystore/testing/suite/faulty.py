@@ -30,7 +30,7 @@ from polystore.errors import (
 )
 from polystore.schema import Collection
 from polystore.testing.harness import Harness
-from polystore.testing.suite.calls import delete, fresh, put, written
+from polystore.testing.suite.calls import delete, fresh, put, told_of, written
 
 TIMEOUT = 0.5
 """Seconds that calls wait for an answer."""
@@ -187,16 +187,6 @@ def tried(harness: Harness, driver: Driver, kind: Kind, writes: Sequence[Write])
     began = time.monotonic()
     told = told_of(driver, lambda: kind.call(driver, writes))
     return Tried(writes, before, told, time.monotonic() - began)
-
-
-def told_of(driver: Driver, call: Callable[[], object]) -> Told:
-    """What a call answers, or the error of the tree for what it raises."""
-    try:
-        return call()
-    except Exception as error:  # noqa: BLE001  # whatever the database raises
-        told = driver.translate(error)
-        assert isinstance(told, PolystoreError)
-        return told
 
 
 def through(driver: Driver, things: Collection) -> None:

@@ -44,7 +44,7 @@ from polystore.driver import *
 from polystore.testing.replay import tried
 from polystore.values import same
 
-with tried({driver!r}) as (one, another, a, b):  # two drivers on one database, two collections
+with tried({!r}) as (one, another, a, b):  # two drivers on one database, two collections
 """
 
 
@@ -122,7 +122,7 @@ class ContractMachine(TracedMachine):
         seen: Counter[str],
         broken: Broken,
     ) -> None:
-        super().__init__((name,), None, broken)
+        super().__init__((name,), None, PROGRAM.format(name), broken)
         self.seen = seen
         self.transactional = transactional(openings[0], collections[0])
         self.openings = openings
@@ -134,10 +134,6 @@ class ContractMachine(TracedMachine):
         self.names = Counter[str]()
 
     # -- what it says -------------------------------------------------------------------------
-
-    def told(self) -> str:
-        lines = "".join(f"    {line}\n" for line in self.program)
-        return PROGRAM.format(driver=self.drivers[0]) + lines
 
     def called(self, kind: str) -> str:
         """A name in the program that nothing else has."""
@@ -288,21 +284,19 @@ class ContractMachine(TracedMachine):
     def commit(self, client: int, parts: list[tuple[str, str, str, int, Any]]) -> None:
         """Writes and checks as one."""
         sent, told = [self.part(client, *part) for part in parts], self.called("done")
-        writes = [part for part in sent if isinstance(part.sent, Write)]
-        checks = [part for part in sent if isinstance(part.sent, Check)]
-        said = ([p.told for p in some] for some in (writes, checks))
+        puts = [part for part in sent if isinstance(part.sent, Write)]
+        writes = [part.sent for part in sent if isinstance(part.sent, Write)]
+        checks = [part.sent for part in sent if isinstance(part.sent, Check)]
+        said = ([p.told for p in sent if isinstance(p.sent, kind)] for kind in (Write, Check))
         listed = ", ".join(f"[{', '.join(some)}]" for some in said)
         self.program.append(f"{told} = {CLIENTS[client]}.commit({listed})")
-        outcome = self.openings[client].commit(
-            [p.sent for p in writes if isinstance(p.sent, Write)],
-            [p.sent for p in checks if isinstance(p.sent, Check)],
-        )
+        outcome = self.openings[client].commit(writes, checks)
         self.seen[type(outcome).__name__] += 1
         kind = Committed if all(part.holds for part in sent) else Rejected
         known = isinstance(outcome, kind)
         self.expect(f"isinstance({told}, {kind.__name__})", holds=known, saw=outcome)
         if isinstance(outcome, Committed):
-            for i, (part, token) in enumerate(zip(writes, outcome.tokens, strict=True)):
+            for i, (part, token) in enumerate(zip(puts, outcome.tokens, strict=True)):
                 self.apply(client, part, Named(token, f"{told}.tokens[{i}]"))
 
     def rest(self) -> None:

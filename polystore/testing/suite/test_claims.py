@@ -7,6 +7,7 @@ claim is not true, and the report says so by the claim's name and the rules.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ from polystore.testing.suite.calls import (
     put,
     refusal_of,
     taken,
+    told_of,
     written,
 )
 from polystore.testing.suite.sized import Sized
@@ -169,14 +171,14 @@ def test_a_commit_reaches_as_far_as_is_claimed(
     }
     claimed = driver.capabilities(things).transactions.scope
     writes = [put(collection, key, NOTHING, n=1) for collection, key in of_scope[scope]]
-    outcome: list[object] = []
-    error = refusal_of(driver, lambda: outcome.append(driver.commit(writes, [])))
+    told = told_of(driver, lambda: driver.commit(writes, []))
+    error = told if isinstance(told, PolystoreError) else None
     there = [harness.peek(write.collection, write.key) is not None for write in writes]
     if error is not None:
         assert not any(there), "what was refused is there"
     if claimed.strength >= scope.strength:
         assert error is None, f"{claimed.value} is claimed, {scope.value} is refused"
-        assert isinstance(outcome[0], Committed)
+        assert isinstance(told, Committed)
         assert all(there)
     elif claimed is Scope.NONE:
         assert isinstance(error, Unsupported), "no transactions are claimed"
@@ -199,13 +201,6 @@ def test_one_call_writes_as_many_as_are_claimed(driver: Driver, make: Make, tell
     error = refusal_of(driver, lambda: driver.write_many(over))
     if error is None and found(driver, things, (f"over{most}",)) is not None:
         tell(f"batches.write_items: {most} {limit.unit} are claimed, one more is written")
-
-
-def outcome_of(driver: Driver, write: Write) -> tuple[object, PolystoreError | None]:
-    """What a driver answers to a write, or the error of the tree."""
-    answered: list[object] = []
-    error = refusal_of(driver, lambda: answered.append(driver.write(write)))
-    return (answered or [None])[0], error
 
 
 @pytest.mark.rule("DRV-2", "CAP-3", "CNF-9")
@@ -235,14 +230,15 @@ def test_a_condition_is_kept_or_refused_by_name(
         (fails.get(name, holds[name]), False),
     ):
         before = harness.peek(things, tried)
-        outcome, error = outcome_of(driver, put(things, tried, condition, stamp=20, n=2))
+        write = put(things, tried, condition, stamp=20, n=2)
+        told = told_of(driver, partial(driver.write, write))
         changed = harness.peek(things, tried) != before
-        if error is not None:
+        if isinstance(told, PolystoreError):
             assert not claimed, f"{name} is claimed, and refused"
-            assert isinstance(error, Unsupported)
+            assert isinstance(told, Unsupported)
             assert not changed, "what was refused is there"
             return
-        done = isinstance(outcome, Written)
+        done = isinstance(told, Written)
         assert changed == done
         kept.append(done == (expected or name not in fails))
     assert all(kept), f"{name} is not looked at"

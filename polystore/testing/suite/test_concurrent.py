@@ -17,9 +17,9 @@ from polystore.driver import (
 )
 from polystore.errors import Contention, OutcomeUnknown, Throttled
 from polystore.testing.child import Processes
-from polystore.testing.harness import Harness
+from polystore.testing.harness import Address
 from polystore.testing.history import Operation, check
-from polystore.testing.suite.calls import Make, fields_of, put, refusal_of, written
+from polystore.testing.suite.calls import Make, fields_of, put, refusal_of, told_of, written
 from polystore.testing.suite.clients import (
     ACCOUNTS,
     EACH,
@@ -79,11 +79,10 @@ def test_what_is_read_together_was_there_together(
         assert one is not None
         assert two is not None
         checks = [Check(things, s.key, Unchanged(s.token)) for s in (one, two)]
-        outcome: list[object] = []
-        refusal_of(opened, lambda: outcome.append(opened.commit([], checks)))
+        told = told_of(opened, lambda: opened.commit([], checks))
         assert one.fields is not None
         assert two.fields is not None
-        if outcome and isinstance(outcome[0], Committed) and one.fields["v"] != two.fields["v"]:
+        if isinstance(told, Committed) and one.fields["v"] != two.fields["v"]:
             odd.append((one.fields["v"], two.fields["v"]))
 
     with ThreadPoolExecutor(THREADS) as pool:
@@ -94,10 +93,8 @@ def test_what_is_read_together_was_there_together(
 
 
 @pytest.fixture(scope="session")
-def processes(harness: Harness) -> Iterator[Processes]:
+def processes(address: Address) -> Iterator[Processes]:
     """Others that have the database open."""
-    address = harness.address
-    assert address is not None
     made = Processes(address)
     yield made
     made.end()

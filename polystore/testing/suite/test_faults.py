@@ -14,9 +14,9 @@ import pytest
 from polystore.driver import ANYTHING, Consistency, Driver, Segment, Unprocessed, Written
 from polystore.errors import OutcomeUnknown, PolystoreError, Unavailable
 from polystore.queries import QueryPlan
-from polystore.testing.harness import Harness
+from polystore.testing.harness import Address, Harness
 from polystore.testing.proxy import Proxy
-from polystore.testing.suite.calls import Make, fresh, put, written
+from polystore.testing.suite.calls import Make, fresh, put, told_of, written
 from polystore.testing.suite.faulty import (
     COMMIT,
     MANY,
@@ -27,7 +27,6 @@ from polystore.testing.suite.faulty import (
     Kind,
     repeated,
     through,
-    told_of,
     tried,
 )
 
@@ -36,10 +35,8 @@ MOST_PIECES = 12
 
 
 @pytest.fixture(scope="session")
-def standing(harness: Harness) -> Iterator[Proxy]:
+def standing(address: Address) -> Iterator[Proxy]:
     """Stands before the engine."""
-    address = harness.address
-    assert address is not None
     assert address.port is not None
     with Proxy(address.port) as made:
         yield made
@@ -67,20 +64,16 @@ def held(proxy: Proxy, *, answers: bool) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def behind(harness: Harness, standing: Proxy) -> Iterator[Driver]:
+def behind(address: Address, standing: Proxy) -> Iterator[Driver]:
     """The driver behind the proxy; its calls wait for half a second."""
-    address = harness.address
-    assert address is not None
     opened = address.within(TIMEOUT).behind(standing.port).open()
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def patient(harness: Harness) -> Iterator[Driver]:
+def patient(address: Address) -> Iterator[Driver]:
     """The driver, whose calls wait for half a second."""
-    address = harness.address
-    assert address is not None
     opened = address.within(TIMEOUT).open()
     yield opened
     opened.close()
@@ -251,10 +244,9 @@ def test_faults_leave_no_connections_and_no_threads_behind(
 @pytest.mark.needs("port")
 @pytest.mark.rule("DRV-7", "DRV-18", "ERR-5")
 def test_where_nobody_listens_nothing_is_executed_until_somebody_does(
-    harness: Harness, driver: Driver, make: Make
+    harness: Harness, address: Address, driver: Driver, make: Make
 ) -> None:
-    things, address = make(), harness.address
-    assert address is not None
+    things = make()
     assert address.port is not None
     with Proxy(address.port) as proxy:
         port = proxy.port

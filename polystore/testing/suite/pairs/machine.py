@@ -60,7 +60,7 @@ class PairMachine(TracedMachine):
     """
 
     def __init__(self, pair: Pair, name: str, fired: Counter[str], broken: Broken) -> None:
-        super().__init__(pair.names, name, broken)
+        super().__init__(pair.names, name, PROGRAM.format(*pair.names, name), broken)
         self.pair = pair
         self.name = name
         self.fired = fired
@@ -68,10 +68,6 @@ class PairMachine(TracedMachine):
         self.seen: list[dict[Key, tuple[Any, Version]]] = [{}, {}]
         self.born = 1
         self._said = 0
-
-    def told(self) -> str:
-        lines = "".join(f"    {line}\n" for line in self.program)
-        return PROGRAM.format(*self.drivers, self.name) + lines
 
     def took(self, step: Step) -> None:
         """Its line in the program, and beneath it what clients asked for and were answered."""
