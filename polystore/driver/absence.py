@@ -72,7 +72,12 @@ def check_key(driver: str, collection: Collection, key: Sequence[KeyField]) -> N
 def _key_problem(collection: Collection, key: Sequence[KeyField]) -> str | None:
     if tuple(key) == collection.key:
         return None
-    there = ", ".join(f"{field.name}:{field.type.__name__}" for field in key)
+    return other_key(f"{field.name}:{field.type.__name__}" for field in key)
+
+
+def other_key(fields: Iterable[str]) -> str:
+    """What is said where a collection of another key is, given the parts of that."""
+    there = ", ".join(fields)
     return f"the key is ({there}) there; declare it so, or give the collection another name"
 
 

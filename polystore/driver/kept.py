@@ -6,7 +6,7 @@ For databases that have no place of their own where the key and the indexes of a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import lru_cache
 
 import attrs
@@ -22,16 +22,19 @@ class Kept:
     Attributes:
         key: the fields of its key.
         indexes: the indexes that are kept, under their policies.
+        columns: types of native columns, by the names of the fields that they hold.
     """
 
     key: tuple[KeyField, ...]
     indexes: tuple[Policed, ...]
+    columns: Mapping[str, str] = attrs.field(factory=dict)
 
 
-def written_down(collection: Collection, indexes: Iterable[Policed]) -> str:
-    """A collection that keeps these indexes, as JSON."""
-    key = [f"{field.name}:{field.type.__name__}" for field in collection.key]
-    return json.dumps({"key": key, "indexes": [kept.told for kept in indexes]})
+def written_down(kept: Kept) -> str:
+    """What a collection is, as JSON."""
+    key = [f"{field.name}:{field.type.__name__}" for field in kept.key]
+    indexes = [one.told for one in kept.indexes]
+    return json.dumps({"key": key, "indexes": indexes, "columns": dict(kept.columns)})
 
 
 @lru_cache(maxsize=1024)
@@ -42,4 +45,5 @@ def read_back(text: str | bytes) -> Kept:
         ValueError, TypeError, KeyError: it is nothing that was written so.
     """
     told = json.loads(text)
-    return Kept(Collection("x", told["key"]).key, tuple(map(Policed.of, told["indexes"])))
+    indexes = tuple(map(Policed.of, told["indexes"]))
+    return Kept(Collection("x", told["key"]).key, indexes, told["columns"])

@@ -13,9 +13,9 @@ from polystore.driver import Driver
 from polystore.schema import Collection
 from polystore.testing.harness import Address, Engine, Harness
 from polystore.values import Key
-from polystore_postgresql.columns import Column, columns_of
+from polystore_postgresql.catalogue import DIALECT, table_of
+from polystore_postgresql.columns import columns_of, native
 from polystore_postgresql.document import to_column
-from polystore_postgresql.tables import DIALECT, table_of
 
 IN_COLUMNS = "columns=1"
 """The option of a run that gives fields columns of their own; not one of the URL."""
@@ -85,7 +85,7 @@ class PostgresqlHarness(Harness):
         return found.fetchone()
 
     def poke(self, collection: Collection, key: Key, fields: Mapping[str, str | int]) -> None:
-        columns = {name: Column(name, kind) for name, kind in columns_of(collection).items()}
+        columns = {column.name: column for column in native(columns_of(collection))}
         shown = {name: column.shows(fields.get(name)) for name, column in columns.items()}
         rest = {  # what its columns have no place for is in the document
             name: value

@@ -28,6 +28,7 @@ from polystore.driver import (
     Written,
 )
 from polystore.driver.faults import NotSent
+from polystore.driver.kept import Kept
 from polystore.driver.sql import table_of
 from polystore.errors import (
     ConfigError,
@@ -42,12 +43,12 @@ from polystore.queries import QueryPlan
 from polystore.schema import Collection
 from polystore.testing import strategies as portable
 from polystore.values import CANONICAL_NAN, Fields, same
+from polystore_postgresql.catalogue import DIALECT, layout
 from polystore_postgresql.columns import columns_of
 from polystore_postgresql.document import from_column, from_jsonb, to_column, to_jsonb
 from polystore_postgresql.driver import open_postgresql
 from polystore_postgresql.faults import translated
 from polystore_postgresql.settings import settings_of
-from polystore_postgresql.tables import DIALECT, Kept, layout
 
 ALL_TYPES = ["text", "bigint", "boolean", "bytea", "double precision", "numeric"]
 ABOUT_FIELDS = "test_values or test_kinds or test_bulk"
@@ -237,11 +238,12 @@ def placed(name: str, columns: Mapping[str, str], **declaration: Any) -> Collect
 
 @given(portable.values(), st.sampled_from(ALL_TYPES))
 def test_a_column_and_the_document_together_keep_every_value(value: Any, kind: str) -> None:
-    things, kept = Collection("t", ["id"]), Kept(columns={"f": kind})
-    rows = table_of(DIALECT, things, layout("public", things, kept, kept.mark)).rows
+    things = Collection("t", ["id"])
+    kept, there = Kept(things.key, (), {"f": kind}), ["id", "f", *DIALECT.kept]
+    rows = table_of(DIALECT, things, layout("public", things, kept, there)).rows
     both: tuple[Fields, ...] = ({"id": "k", "f": value}, {"id": "k"})
     for fields in both:
-        stored = rows.stored([*rows.row(Write(things, ("k",), fields)), "state"])
+        stored = rows.stored([*rows.row(Write(things, ("k",), fields)), None, "state"])
         assert same(stored.fields, fields)
 
 
@@ -341,9 +343,55 @@ def test_columns_come_to_a_table_with_records_and_processes(opened: Opened, made
         old.write(Write(bare, ("k",), {"id": "k", "n": 2, "state": "x"}))
         assert connection.execute(f'SELECT n, theirs FROM "{bare.name}"').fetchall() == [(2, None)]
     wrong = placed(bare.name, {"other": "numeric", "n": "text"})
-    assert len(new.describe(wrong).problems) == 3
+    (problem,) = new.describe(wrong).problems
+    assert "the column 'other' is numeric(5,2)" in problem
+    assert "the column 'n' is bigint" in problem
     with pytest.raises(ConfigError, match="in the placement: change one"):
         new.create(wrong)
+
+
+@pytest.mark.engine
+@pytest.mark.rule("DRV-9")
+def test_a_table_that_is_complete_is_left_alone(opened: Opened, made: Made) -> None:
+    """Its creation waits for nobody who reads: each process of a fleet may ask for it."""
+    bare, driver = made(), opened(timeout=1)
+    things = placed(bare.name, {"n": "bigint"}, indexes={"by_n": ["n"]})
+    driver.create(things)
+    with driver.native() as connection, connection.transaction():
+        connection.execute(f'SELECT * FROM "{things.name}"')
+        for declared in (things, bare):
+            driver.create(declared)
+
+
+@pytest.mark.engine
+@pytest.mark.rule("DRV-9")
+@pytest.mark.parametrize(
+    ("columns", "there"),
+    [
+        ("id varchar, n int, PRIMARY KEY (id) INCLUDE (n)", None),
+        ("id uuid PRIMARY KEY", "the key is (id uuid) there"),
+        ("id text, n int, PRIMARY KEY (n, id)", "the key is (n integer, id text) there"),
+        ("id text", "the key is () there"),
+    ],
+)
+def test_the_key_of_a_table_of_others(opened: Opened, columns: str, there: str | None) -> None:
+    driver, things = opened(), Collection("of_others", ["id"])
+    with driver.native() as connection:
+        connection.execute(f"CREATE TABLE of_others ({columns})")
+        try:
+            if there is None:
+                driver.create(things)
+                driver.write(Write(things, ("k",), {"id": "k", "n": 1}))
+                (record,) = driver.read(things, [("k",)], Consistency.STRONG).records
+                assert record is not None
+                assert record.fields == {"id": "k", "n": 1}
+                return
+            (problem,) = driver.describe(things).problems
+            assert there in problem
+            with pytest.raises(ConfigError, match="declare it so"):
+                driver.create(things)
+        finally:
+            connection.execute("DROP TABLE of_others")
 
 
 @pytest.mark.engine

@@ -188,7 +188,8 @@ class RedisDriver(Driver):
         kept = read_back(there) if there else Kept(collection.key, ())
         check_key(DRIVER, collection, kept.key)
         (place,) = self._places(collection, "m")
-        self._client.set(place, written_down(collection, joined(declared, kept.indexes)))
+        now = Kept(collection.key, joined(declared, kept.indexes))
+        self._client.set(place, written_down(now))
         self._known.forget(collection)
         if there and not set(declared) <= set(kept.indexes):
             fill(self, collection)

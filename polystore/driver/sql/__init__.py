@@ -5,13 +5,14 @@ mean; all else is here. Connections are those of DB-API 2.0, in autocommit, that
 ``execute``, as those of ``sqlite3`` and ``psycopg`` do.
 """
 
+from polystore.driver.sql.columns import PlacedColumn, Shows, placed_columns
+from polystore.driver.sql.deciding import DecidingDriver
 from polystore.driver.sql.dialect import Dialect
 from polystore.driver.sql.driver import Connections, NoDatabase, SqlDriver
-from polystore.driver.sql.layout import DOCUMENT, Column, KeptIndex, Layout, layout_of
+from polystore.driver.sql.layout import DOCUMENT, Column, Layout, layout_of
 from polystore.driver.sql.pool import Pool
-from polystore.driver.sql.provision import add_index, fill, make_table
 from polystore.driver.sql.statements import Bound, Statements
-from polystore.driver.sql.table import Table, deletes, table_of
+from polystore.driver.sql.table import Table, table_of
 from polystore.driver.sql.threads import OnePerThread
 
 __all__ = [
@@ -19,19 +20,18 @@ __all__ = [
     "Bound",
     "Column",
     "Connections",
+    "DecidingDriver",
     "Dialect",
-    "KeptIndex",
     "Layout",
     "NoDatabase",
     "OnePerThread",
+    "PlacedColumn",
     "Pool",
+    "Shows",
     "SqlDriver",
     "Statements",
     "Table",
-    "add_index",
-    "deletes",
-    "fill",
     "layout_of",
-    "make_table",
+    "placed_columns",
     "table_of",
 ]

@@ -10,7 +10,7 @@ import attrs
 from polystore.driver.document import decode_document, encode_document
 from polystore.driver.policies import Policed, policed
 from polystore.schema import Collection, KeyField
-from polystore.values import Fields
+from polystore.values import Fields, Key
 
 
 @attrs.frozen(kw_only=True)
@@ -30,6 +30,8 @@ class Dialect:
         collation: what is written behind a text column of the key wherever it is compared.
         head: bytes of an entry that an index can hold; ``None`` where it holds all.
         strict: whether a column holds values of its own type alone.
+        untouched: SQL for that the running transaction has not put the row ``t`` there; for a
+            :class:`DecidingDriver` alone.
         counted: whether an insert names no columns, and so fails where there is one more by now.
         encode, decode: fields as the document's column holds them, and back.
         to_part, from_part: a part of a key as its column holds it, and back; ``None`` where that is
@@ -46,6 +48,7 @@ class Dialect:
     collation: str = ""
     head: int | None = None
     strict: bool = False
+    untouched: str = ""
     counted: bool = False
     encode: Callable[[Mapping[str, Any]], str] = encode_document
     decode: Callable[[str], Fields] = decode_document
@@ -64,6 +67,10 @@ class Dialect:
     def bound(self, key: Sequence[Any]) -> Sequence[Any]:
         """Parts of a key as they are compared with columns."""
         return key if self.to_part is None else [self.to_part(part) for part in key]
+
+    def key(self, parts: Sequence[Any]) -> Key:
+        """A key, given its parts as columns hold them."""
+        return tuple(parts if self.from_part is None else map(self.from_part, parts))
 
     def entry(self, text: str) -> str | bytes:
         """A place in an index, as its column holds it."""

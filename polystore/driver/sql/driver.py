@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from polystore.driver.absence import no_collection, no_index, present
+from polystore.driver.absence import MAKE_IT, no_collection, no_index, present
 from polystore.driver.bookkeeping import holds, refusals
 from polystore.driver.contract import (
     ANYTHING,
@@ -31,9 +31,10 @@ from polystore.driver.contract import (
     readable,
 )
 from polystore.driver.faults import Silent
+from polystore.driver.kept import Kept
 from polystore.driver.keycodec import decode_key, encode_key
 from polystore.driver.paging import key_at, position
-from polystore.driver.policies import Policed, joined
+from polystore.driver.policies import joined
 from polystore.driver.spans import span
 from polystore.driver.sql import provision
 from polystore.driver.sql.dialect import Dialect
@@ -46,9 +47,6 @@ from polystore.schema import Collection
 from polystore.values import Key
 
 T = TypeVar("T")
-
-
-Note: TypeAlias = Callable[[Any, str, Sequence[Policed]], None]
 
 
 class NoDatabase(Exception):
@@ -87,8 +85,8 @@ def transaction(connection: Any, begin: str) -> Iterator[None]:
 class SqlDriver(Driver):
     """Collections as tables.
 
-    Whatever is decided is read first, in a transaction; a driver whose database can do better, or
-    lies behind a network, overrides :meth:`look`, :meth:`put` and :meth:`put_all`.
+    Whatever is decided is read first, in a transaction. Where the database can decide by itself,
+    and lies behind a network, there is :class:`~polystore.driver.sql.DecidingDriver`.
     """
 
     dialect: Dialect
@@ -112,11 +110,25 @@ class SqlDriver(Driver):
         """
 
     @abstractmethod
-    def make(self, connection: Any, collection: Collection) -> None:
-        """Make what is not there yet, in the transaction of :meth:`provisioning`.
+    def note(self, connection: Any, layout: Layout, kept: Kept) -> None:
+        """Write down what a table keeps, for :meth:`read_layout` of every process.
 
-        Who writes with a layout of before must be told that it is stale (DRV-19).
+        In the transaction of :meth:`provisioning`. Who writes with a layout of before must be told
+        that it is stale (DRV-19).
+
+        Args:
+            connection: in the transaction.
+            layout: the table as it was before.
+            kept: the indexes and columns that it keeps from now on; the same as before, often.
         """
+
+    def columns_of(self, collection: Collection) -> Mapping[str, str]:
+        """Types of native columns that a placement declares, by the names of fields.
+
+        Raises:
+            ConfigError: the placement is wrong.
+        """
+        return {}
 
     @abstractmethod
     def stale(self, error: Exception) -> bool:
@@ -153,10 +165,10 @@ class SqlDriver(Driver):
                 text, values = table.statements.by_key(plan, after, limit)
             else:
                 declared = self.dialect.indexes_of(collection)
-                if not set(declared) <= set(table.layout.ready):
+                if not set(declared) <= set(table.layout.kept):
                     self._tables.clear()  # another process may have made it by now
                     table = self.table(connection, collection)
-                kept = present(self.name, collection, plan.index, declared, table.layout.ready)
+                kept = present(self.name, collection, plan.index, declared, table.layout.kept)
                 text, values = table.statements.by_index(
                     kept, span(plan, after), plan.descending, limit
                 )
@@ -287,35 +299,32 @@ class SqlDriver(Driver):
 
     def create(self, collection: Collection) -> None:
         with self._connections.call() as connection, self.provisioning(connection, collection):
-            self.make(connection, collection)
+            self._make(connection, collection)
         self._tables.pop(collection.name, None)
 
-    def make_with(self, connection: Any, collection: Collection, note: Note) -> None:
-        """Make table, polystore's columns, unique key and indexes, as far as they are not there.
-
-        Args:
-            connection: in a transaction.
-            collection: what is declared.
-            note: writes down, for ``read_layout`` of every process, what the entries of a table
-                are of.
-        """
+    def _make(self, connection: Any, collection: Collection) -> None:
+        """Make table, columns, unique key and indexes, as far as they are not there."""
         layout = self.read_layout(connection, collection)
-        declared = self.dialect.indexes_of(collection)
+        declared, columns = self.dialect.indexes_of(collection), self.columns_of(collection)
         if layout is None:
             table = self.table_of(collection)
             provision.make_table(connection, self.dialect, table, collection)
             layout = self._now(connection, collection).layout
-        provision.complete(connection, self.dialect, layout)
+        provision.complete(connection, self.dialect, layout, columns)
         if not layout.unique:
             self._make_unique(connection, collection, layout)
-        missing = [kept for kept in declared if kept not in layout.ready]
-        for kept in missing:
-            provision.add_index(connection, self.dialect, layout, kept)
-        if missing:
-            there = [kept.policed for kept in layout.indexes]
-            note(connection, layout.name, joined(declared, there))
-            now = self._now(connection, collection)
-            provision.fill(connection, now, now.placed)
+        missing = [one for one in declared if one not in layout.kept]
+        for one in missing:
+            provision.add_index(connection, self.dialect, layout, one)
+        kept = Kept(collection.key, joined(declared, layout.kept), columns)
+        self.note(connection, layout, kept)
+        now = self._now(connection, collection)
+        if columns.keys() <= layout.fields:
+            if missing:
+                provision.fill(connection, now, now.placed)
+        else:
+            # A column that was there before is the place of its field already.
+            provision.fill(connection, now.without(columns.keys() - {*layout.columns}), now.relaid)
 
     def _make_unique(self, connection: Any, collection: Collection, layout: Layout) -> None:
         try:
@@ -345,8 +354,11 @@ class SqlDriver(Driver):
     def problems(self, connection: Any, collection: Collection, layout: Layout) -> list[str]:
         """What differs from the declaration, each a sentence that says what to do."""
         declared = self.dialect.indexes_of(collection)
-        missing = [kept.index for kept in declared if kept not in layout.ready]
+        missing = [kept.index for kept in declared if kept not in layout.kept]
+        lacking = sorted(self.columns_of(collection).keys() - layout.fields)
         found = [no_index(self.name, collection, index).message for index in missing]
+        if lacking:
+            found.append(f"there are no columns {', '.join(lacking)} yet; {MAKE_IT}")
         if not layout.unique:
             found.append(
                 f"the table {layout.name!r} admits a key more than once: give it a primary key, or "

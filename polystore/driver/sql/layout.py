@@ -6,7 +6,7 @@ A table that was there before keeps its columns: each is the place of the field 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -40,15 +40,6 @@ class Column(Protocol):
         ...
 
 
-@attrs.frozen
-class KeptIndex:
-    """An index that a table has: its column, and whether all records are in it yet."""
-
-    policed: Policed
-    column: int
-    ready: bool = True
-
-
 @attrs.frozen(kw_only=True)
 class Layout:
     """One table, column by column. Positions are those of ``columns``.
@@ -62,7 +53,7 @@ class Layout:
         written: positions of the columns that a put gives, in order.
         document, stamp, write_id, expires, tombstone: positions of polystore's own columns, or
             ``None``.
-        indexes: the indexes that the table keeps.
+        indexes: the indexes that the table keeps, and the positions of their columns.
         unique: whether the table admits a key only once.
         select: what is read of a row, as SQL.
         width: how many columns that are.
@@ -81,16 +72,21 @@ class Layout:
     write_id: int | None
     expires: int | None
     tombstone: int | None
-    indexes: tuple[KeptIndex, ...]
+    indexes: tuple[tuple[int, Policed], ...]
     unique: bool
     select: str
     width: int
     state: str | None
 
     @cached_property
-    def ready(self) -> tuple[Policed, ...]:
-        """The indexes that hold all records."""
-        return tuple(kept.policed for kept in self.indexes if kept.ready)
+    def kept(self) -> tuple[Policed, ...]:
+        """The indexes that the table keeps."""
+        return tuple(policed for _, policed in self.indexes)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that have a column of their own."""
+        return frozenset(column.name for _, column in self.native)
 
 
 def layout_of(
@@ -102,7 +98,7 @@ def layout_of(
     columns: Sequence[str],
     native: Iterable[Column] = (),
     computed: Iterable[str] = (),
-    indexes: Mapping[Policed, bool],
+    indexes: Iterable[Policed],
     unique: bool = True,
     select: str = "*",
     width: int | None = None,
@@ -118,7 +114,7 @@ def layout_of(
         columns: names of all columns, in order.
         native: those that are fields outside the key.
         computed: names of those that the database computes.
-        indexes: the indexes kept, and whether each holds all records.
+        indexes: the indexes kept, as it was noted; one without a column is not there.
 
     Raises:
         ConfigError: a column of the key is not there.
@@ -147,8 +143,8 @@ def layout_of(
         expires=places.get(EXPIRES),
         tombstone=places.get(TOMBSTONE),
         indexes=tuple(
-            KeptIndex(policed, places[prefix + policed.index.name], ready)
-            for policed, ready in indexes.items()
+            (places[prefix + policed.index.name], policed)
+            for policed in indexes
             if prefix + policed.index.name in places
         ),
         unique=unique,

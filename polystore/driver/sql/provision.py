@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -31,9 +31,9 @@ def make_table(connection: Any, dialect: Dialect, table: str, collection: Collec
     connection.execute(f"CREATE TABLE {table} ({', '.join(columns)}, PRIMARY KEY ({key}))", ())
 
 
-def complete(connection: Any, dialect: Dialect, layout: Layout) -> None:
-    """Give a table polystore's columns, as far as it lacks them."""
-    for name, kind in dialect.kept.items():
+def complete(connection: Any, dialect: Dialect, layout: Layout, columns: Mapping[str, str]) -> None:
+    """Give a table polystore's columns, and those of a placement, as far as it lacks them."""
+    for name, kind in {**dialect.kept, **columns}.items():
         if name not in layout.columns:
             _add(connection, dialect, layout, name, kind)
 

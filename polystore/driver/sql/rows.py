@@ -140,7 +140,7 @@ class Rows:
 
     def entries(self, fields: Fields | None, key: Key) -> list[Any]:
         """A record's place in each index that the table keeps; ``None`` where it is in none."""
-        found = [kept.policed.entry(fields, key) for kept in self._layout.indexes]
+        found = [policed.entry(fields, key) for policed in self._layout.kept]
         return [None if entry is None else self._dialect.entry(entry) for entry in found]
 
     def row(self, write: Write) -> Row:
@@ -162,8 +162,8 @@ class Rows:
         self._lay(values, write.fields)
         if layout.indexes:
             entries = self.entries(write.fields, write.key)
-            for kept, entry in zip(layout.indexes, entries, strict=True):
-                values[kept.column] = entry
+            for (place, _), entry in zip(layout.indexes, entries, strict=True):
+                values[place] = entry
         return tuple(values)
 
     def _keep(self, values: list[Any], place: int | None, value: Any) -> None:

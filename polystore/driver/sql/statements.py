@@ -29,7 +29,7 @@ class Statements:
         into, row, conflict, changes: parts of ``put``, for a database that decides in it, or takes
             several rows: where to, placeholders of one row, where the key is there, what is set.
         keys: the columns of the key.
-        assign: sets all columns written.
+        replace: for the columns written and the parts of a key: the row that is there.
         place: for the entries of a record and the parts of its key: puts it into the indexes.
         same_key: the condition for the parts of a key.
     """
@@ -46,7 +46,6 @@ class Statements:
         self._select = f"SELECT {layout.select} FROM {table}"
         self.same_key = " AND ".join(f"{name} = {self._at}" for name in self.keys)
         self.changes = ", ".join(f"{name} = excluded.{name}" for name in others)
-        self.assign = ", ".join(f"{name} = {self._at}" for name in given)
         self.into = f"INSERT INTO {table}{listed} VALUES"
         self.row = f"({self._many(given)})"
         self.conflict = f"ON CONFLICT ({', '.join(self.keys)}) DO"
@@ -55,7 +54,9 @@ class Statements:
         self.put = f"{self.into} {self.row} {self.conflict} {change}{returning}"
         self.get = f"{self._select} WHERE {self.same_key}"
         self.delete = f"DELETE FROM {table} WHERE {self.same_key}"
-        entries = ", ".join(f"{names[kept.column]} = {self._at}" for kept in layout.indexes)
+        assigned = ", ".join(f"{name} = {self._at}" for name in given)
+        self.replace = f"UPDATE {table} SET {assigned} WHERE {self.same_key}"
+        entries = ", ".join(f"{names[place]} = {self._at}" for place, _ in layout.indexes)
         self.place = f"UPDATE {table} SET {entries} WHERE {self.same_key}"
 
     def get_many(self, keys: Sequence[Key]) -> Bound:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Any
+from collections.abc import Sequence
 
 from polystore.driver.bookkeeping import EXPIRES, STAMP, TOMBSTONE, WRITE_ID
 from polystore.driver.policies import OPTION, Policed
@@ -17,8 +17,7 @@ from polystore.values import RESERVED
 
 INDEXES = "_ps_sqlite_indexes"
 """Name of the table that says what the ``_ps_x_…`` columns hold, so that every process that
-writes keeps all of them, whichever indexes it declares itself. ``ready`` is 0 until they are
-filled."""
+writes keeps all of them, whichever indexes it declares itself."""
 
 DIALECT = Dialect(
     driver=DRIVER,
@@ -103,17 +102,18 @@ def read_layout(connection: sqlite3.Connection, collection: Collection) -> Layou
     )
 
 
-def note_indexes(connection: sqlite3.Connection, table: str, kept: Any) -> None:
+def note_indexes(connection: sqlite3.Connection, table: str, kept: Sequence[Policed]) -> None:
     """Write down what a table's entries hold."""
+    if not kept:
+        return
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {INDEXES} (tbl TEXT NOT NULL, name TEXT NOT NULL, "
-        "fields TEXT NOT NULL, policy TEXT NOT NULL, ready INTEGER NOT NULL, "
-        "PRIMARY KEY (tbl, name))"
+        "fields TEXT NOT NULL, policy TEXT NOT NULL, PRIMARY KEY (tbl, name))"
     )
     for one in kept:
         name, fields, policy = one.told
         told = (table, name, json.dumps(fields), policy)
-        connection.execute(f"INSERT OR REPLACE INTO {INDEXES} VALUES (?, ?, ?, ?, 1)", told)
+        connection.execute(f"INSERT OR REPLACE INTO {INDEXES} VALUES (?, ?, ?, ?)", told)
 
 
 def forget_indexes(connection: sqlite3.Connection, table: str) -> None:
@@ -156,16 +156,11 @@ def _check_key(collection: Collection, table: str, columns: dict[str, Column]) -
 
 def _indexes(
     connection: sqlite3.Connection, table: str, columns: dict[str, Column]
-) -> dict[Policed, bool]:
+) -> list[Policed]:
     if not any(name.startswith(DIALECT.entries[0]) for name in columns):
-        return {}
-    rows = connection.execute(
-        f"SELECT name, fields, policy, ready FROM {INDEXES} WHERE tbl = ?", (table,)
-    )
-    return {
-        Policed.of((name, json.loads(fields), policy)): bool(ready)
-        for name, fields, policy, ready in rows.fetchall()
-    }
+        return []
+    rows = connection.execute(f"SELECT name, fields, policy FROM {INDEXES} WHERE tbl = ?", (table,))
+    return [Policed.of((name, json.loads(fields), policy)) for name, fields, policy in rows]
 
 
 def _unique(connection: sqlite3.Connection, table: str, collection: Collection) -> bool:

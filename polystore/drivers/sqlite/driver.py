@@ -8,6 +8,7 @@ from pathlib import Path
 from polystore.capabilities import Capabilities, Indexes, Scope, Transactions, Values
 from polystore.driver import Driver, Sizes, Write
 from polystore.driver.document import JSON_KINDS, encode_document
+from polystore.driver.kept import Kept
 from polystore.driver.options import Options
 from polystore.driver.policies import empties
 from polystore.driver.sql import Layout, OnePerThread, SqlDriver
@@ -71,9 +72,9 @@ class SqliteDriver(SqlDriver):
     def read_layout(self, connection: sqlite3.Connection, collection: Collection) -> Layout | None:
         return catalogue.read_layout(connection, collection)
 
-    def make(self, connection: sqlite3.Connection, collection: Collection) -> None:
+    def note(self, connection: sqlite3.Connection, layout: Layout, kept: Kept) -> None:
         """Each index has a column, so that no insert of before fits the table any more."""
-        self.make_with(connection, collection, catalogue.note_indexes)
+        catalogue.note_indexes(connection, layout.name, kept.indexes)
 
     def create(self, collection: Collection) -> None:
         self._threads.get(make=True)

@@ -67,7 +67,8 @@ def test_a_collection_that_is_not_there_is_not_kept_in_mind() -> None:
 def test_what_a_collection_is_is_written_down_and_read_back() -> None:
     declared = policed(THINGS, "shelf")
     there = (Policed(BY_C, Policy.OMIT), Policed(Index("by_e", ("e",)), Policy.REJECT))
-    assert read_back(written_down(THINGS, there)) == Kept(THINGS.key, there)
+    kept = Kept(THINGS.key, joined(declared, there), {"f": "text"})
+    assert read_back(written_down(kept)) == kept
     check_key("shelf", THINGS, THINGS.key)
     other = Collection("things", ["b:str"])
     with pytest.raises(ConfigError, match=r"the key is \(a:str, b:int\) there"):
