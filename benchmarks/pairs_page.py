@@ -1,6 +1,7 @@
 """``python -m benchmarks.pairs_page REPORT.json … > docs/pairs.md``: what was found of pairs.
 
-The reports are those of ``polystore conformance --pair … --report PATH``.
+The reports are those of ``tox run -e figures -- conformance --only "ordered pairs"``, which leaves
+them in ``.reports``, or of ``polystore conformance --pair … --report PATH``.
 """
 
 from __future__ import annotations

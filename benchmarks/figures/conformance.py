@@ -32,6 +32,8 @@ MOST_LINES = 400
 SLOW = {"datastore", "dynamodb"}
 """Drivers whose engine here takes milliseconds for a call: their pairs are tried at ``remote``."""
 CI_MINUTES = 25
+REPORTS = ROOT / ".reports"
+"""Where the reports of pairs are left."""
 
 
 def conformance() -> list[Figure]:
@@ -121,10 +123,12 @@ def pairs() -> Outcome:
 
 
 def _tried(task: tuple[str, Sequence[tuple[str, str]]]) -> list[Any]:
-    """The reports of some pairs at a profile."""
+    """The reports of some pairs at a profile; they are kept, for ``docs/pairs.md``."""
     profile, ordered = task
     named = [word for pair in ordered for word in ("--pair", *pair)]
-    found = _conformance(*named, "--one-way", "--profile", profile, "--json")
+    REPORTS.mkdir(exist_ok=True)
+    kept = ("--report", str(REPORTS / f"pairs-{profile}"))
+    found = _conformance(*named, "--one-way", "--profile", profile, "--json", *kept)
     reports: list[Any] = json.loads(found.stdout)["reports"]
     return reports
 

@@ -26,7 +26,7 @@ PAIRS = "polystore_pairs"
 ALLOW_UNAVAILABLE = "polystore_allow_unavailable"
 PROFILE = "polystore_profile"
 PROFILES = ("smoke", "default", "remote", "nightly")
-SHARES = {"smoke": 1, "remote": 2}
+SHARES = {"smoke": 1, "remote": 2.5}
 """Profiles that leave out cases which differ little: so many times the share that is marked."""
 RULE = "polystore_rule"
 REPORT = "polystore_report"
@@ -108,7 +108,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "share(n): smoke runs one of n of these, and remote two of n, other ones for each pair",
+        "share(n): smoke runs one of n of these, remote some 2.5 of n, other ones for each pair",
     )
     if drivers_of(config) or pairs_of(config):
         from polystore.testing.deviations import Deviating  # harnesses are loaded from here on
