@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import traceback
+from collections.abc import Sequence
 from time import monotonic_ns
 
 import attrs
@@ -104,6 +105,21 @@ class Client:
         operation = Operation(self.name, key, verb, argument, monotonic_ns())
         self.history.append(operation)
         return operation
+
+
+def meetings(history: Sequence[Operation]) -> int:
+    """How many writes under a condition began while another process was writing to their key."""
+    writes = [one for one in history if one.verb != "get"]
+    return sum(
+        one.verb in ("insert", "replace")
+        and any(
+            other.cell == one.cell
+            and other.process != one.process
+            and other.invoked < one.invoked < other.returned
+            for other in writes
+        )
+        for one in writes
+    )
 
 
 @attrs.frozen
