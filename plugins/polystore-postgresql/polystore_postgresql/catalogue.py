@@ -136,10 +136,12 @@ def layout(schema: str, collection: Collection, kept: Kept, there: Sequence[str]
 def note(connection: Any, layout: Layout, kept: Kept) -> None:
     """Write down what a table keeps, with the columns of others that it has, and let its mark tell.
 
-    Where nothing is new, the table is left alone.
+    Where nothing is new the table is left alone; another order of declarations is nothing new.
     """
-    before = {c.name: c.kind for _, c in layout.native if isinstance(c, PlacedColumn)}
-    kept = attrs.evolve(kept, columns={**kept.columns, **before})
+    columns = {c.name: c.kind for _, c in layout.native if isinstance(c, PlacedColumn)}
+    columns.update(kept.columns)
+    indexes = sorted(kept.indexes, key=lambda one: one.index.name)
+    kept = attrs.evolve(kept, indexes=tuple(indexes), columns=dict(sorted(columns.items())))
     new, quoted = _mark(kept), DIALECT.quoted
     if new in layout.columns:
         return

@@ -355,11 +355,15 @@ def test_columns_come_to_a_table_with_records_and_processes(opened: Opened, made
 def test_a_table_that_is_complete_is_left_alone(opened: Opened, made: Made) -> None:
     """Its creation waits for nobody who reads: each process of a fleet may ask for it."""
     bare, driver = made(), opened(timeout=1)
-    things = placed(bare.name, {"n": "bigint"}, indexes={"by_n": ["n"]})
+    columns, indexes = {"n": "bigint", "b": "text"}, {"by_n": ["n"], "by_b": ["b"]}
+    things = placed(bare.name, columns, indexes=indexes)
     driver.create(things)
+    other = placed(
+        bare.name, dict(reversed(columns.items())), indexes=dict(reversed(indexes.items()))
+    )
     with driver.native() as connection, connection.transaction():
         connection.execute(f'SELECT * FROM "{things.name}"')
-        for declared in (things, bare):
+        for declared in (things, other, bare):
             driver.create(declared)
 
 
