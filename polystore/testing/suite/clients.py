@@ -6,7 +6,6 @@ import os
 import random
 import sys
 import traceback
-from collections.abc import Sequence
 from time import monotonic_ns
 
 import attrs
@@ -18,6 +17,7 @@ from polystore.driver import (
     Committed,
     Consistency,
     Driver,
+    Refused,
     Token,
     Unchanged,
     Write,
@@ -107,21 +107,6 @@ class Client:
         return operation
 
 
-def meetings(history: Sequence[Operation]) -> int:
-    """How many writes under a condition began while another process was writing to their key."""
-    writes = [one for one in history if one.verb != "get"]
-    return sum(
-        one.verb in ("insert", "replace")
-        and any(
-            other.cell == one.cell
-            and other.process != one.process
-            and other.invoked < one.invoked < other.returned
-            for other in writes
-        )
-        for one in writes
-    )
-
-
 @attrs.frozen
 class Asks:
     """The work of a process: operations on :data:`KEYS`; returns their history."""
@@ -134,6 +119,47 @@ class Asks:
         client = Client(driver, self.things, f"process {self.number}", [])
         client.work(self.number, self.turns)
         return client.history
+
+
+@attrs.define
+class Counted:
+    """What a process did with a counter.
+
+    Attributes:
+        done: increments that were.
+        refused: those that were refused, as others came between.
+        unknown: those that had no answer.
+    """
+
+    done: int = 0
+    refused: int = 0
+    unknown: int = 0
+
+
+@attrs.frozen
+class Counts:
+    """The work of a process: it reads a counter and puts one more, if nobody has meanwhile."""
+
+    things: Collection
+    key: Key
+    turns: int
+
+    def __call__(self, driver: Driver) -> Counted:
+        counted = Counted()
+        for _ in range(self.turns):
+            (record,) = driver.read(self.things, [self.key], Consistency.STRONG).records
+            assert record is not None
+            more = amount_of(record.fields) + 1
+            write = put(self.things, self.key, Unchanged(record.token), n=more)
+            told = told_of(driver, lambda write=write: driver.write(write))  # type: ignore[misc]
+            if isinstance(told, OutcomeUnknown):
+                counted.unknown += 1
+            elif isinstance(told, Written):
+                counted.done += 1
+            else:
+                assert isinstance(told, Refused | Contention | Throttled), told
+                counted.refused += 1
+        return counted
 
 
 @attrs.define
