@@ -36,12 +36,12 @@ class Faults:
 
     Attributes:
         lost: never applied, and no answer.
-        unanswered: applied, and no answer.
+        unanswered: applied, of a batch perhaps in part, and no answer.
         held: no answer, and applied later, when the caller has long gone on.
         refused: an error that says that nothing was applied.
         slow: takes up to ``slow_seconds`` each way.
         repeated: a commit with a slot that the wire sends twice; the second answer counts.
-        partial: a batch of which only a part is processed.
+        partial: a batch of which only a part is processed, and the answer says which.
         muted: a refusal that does not say what was found.
         short: a page that is shorter than it could be, or begins with what the last one had.
         stale: an answer with an earlier state, where the database may give one.
@@ -225,6 +225,8 @@ def _failing(faults: Faults, sent: Sent, at: float) -> Fate:
         error = _refusal(sent)
         fate = refused(error)
         fate.kind = f"refused: {type(error).__name__}"
+    # Of a batch whose answer does not come, as often as not a part is all that is ever applied.
+    fate.partial = sent.method == "write_many" and round(100 * at) % 2 == 1
     return fate
 
 

@@ -12,10 +12,16 @@ from polystore.testing.simulator.imitation import MANNERS
 GONE_ON = "applied when its caller had gone on"
 """A late call."""
 
+LEFT = "left unprocessed"
+"""A part of a batch, as its answer says."""
+
+PART = "applied in part, answer lost"
+"""A part of a batch, as nothing says."""
+
 CALLS = (
     "lost", "applied, answer lost", "held", "slow", "refused: Unavailable", "refused: Throttled",
     "refused: Contention", "sent twice by the wire", "short page", "page repeated",
-    "left unprocessed", GONE_ON, "applied after its process died",
+    LEFT, PART, GONE_ON, "applied after its process died",
     "applied after a lease", "applied after an epoch", "applied after a home moved",
 )  # fmt: skip
 """What became of calls."""

@@ -23,7 +23,7 @@ from polystore.testing.simulator.faults import (
     held_for,
     refused,
 )
-from polystore.testing.simulator.happenings import GONE_ON, LATE
+from polystore.testing.simulator.happenings import GONE_ON, LATE, LEFT, PART
 from polystore.testing.simulator.scheduler import Scheduler, Task
 from polystore.testing.simulator.trace import Kind, concerned, told, told_fate, told_reply
 
@@ -164,7 +164,7 @@ class Network:
         if database.changes != before:  # DynamoDB calls a commit applied whose parts were, apart
             self._applied(sent, arguments, reply)
         if left:
-            self.fired["left unprocessed"] += 1
+            self.fired[LEFT if fate.error is None else PART] += 1
             reply = _joined(sent, reply, left)
         if sent.method == "scan":
             self._scanned(sent, fate, reply)
