@@ -18,7 +18,7 @@ from polystore.driver.kept import Kept, read_back, written_down
 from polystore.driver.sql import DOCUMENT, Dialect, Layout, PlacedColumn, layout_of
 from polystore.errors import ConfigError
 from polystore.schema import Collection
-from polystore_postgresql.columns import columns_of, native
+from polystore_postgresql.columns import ENTRY, check_names, columns_of, native
 from polystore_postgresql.document import from_column, from_jsonb, to_column, to_jsonb
 from polystore_postgresql.settings import DRIVER
 
@@ -60,7 +60,7 @@ DIALECT = Dialect(
         TOMBSTONE: "bool",
         EXPIRES: "bigint",
     },
-    entries=("_ps_i:", "bytea"),
+    entries=(ENTRY, "bytea"),
     segment=_segment,
     head=2000,  # a row of a B-tree has at most 2,704 bytes (PostgreSQL manual, 67.2)
     strict=True,
@@ -73,7 +73,8 @@ DIALECT = Dialect(
 
 
 def table_of(schema: str, collection: Collection) -> str:
-    """A collection's table, as SQL."""
+    """A collection's table, as SQL. Raises ConfigError for a name that would be cut off."""
+    check_names(collection)
     return f"{DIALECT.quoted(schema)}.{DIALECT.quoted(collection.name)}"
 
 

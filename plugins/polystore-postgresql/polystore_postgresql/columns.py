@@ -10,11 +10,15 @@ from decimal import Decimal
 from typing import Any
 
 from polystore.driver.sql import PlacedColumn, Shows, placed_columns
+from polystore.errors import ConfigError
 from polystore.schema import Collection
 from polystore_postgresql.settings import DRIVER
 
+ENTRY = "_ps_i:"
+"""Prefix of the name of a column with a record's place in an index."""
+
 NAME_BYTES = 63
-"""Bytes of a column's name (PostgreSQL manual, 4.1.1)."""
+"""Bytes of a name (PostgreSQL manual, 4.1.1): what is longer is cut off, and may be another's."""
 
 _SYSTEM = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 """Names that no column can have (PostgreSQL manual, 5.6)."""
@@ -40,12 +44,27 @@ _SHOWN: Mapping[str, Shows] = {
 }
 
 
+def check_names(collection: Collection) -> None:
+    """Refuse names that PostgreSQL would take for others (PLC-7). Raises ConfigError."""
+    indexes = (f"{ENTRY}{index.name}" for index in collection.indexes)
+    for name in (collection.name, *collection.key_names, *indexes):
+        if len(name.encode()) > NAME_BYTES or "\x00" in name:
+            raise ConfigError(
+                f"PostgreSQL has names of at most {NAME_BYTES} bytes, without U+0000, and {name!r} "
+                "is none: give it another",
+                collection=collection.name,
+                driver=DRIVER,
+            )
+
+
 def columns_of(collection: Collection) -> Mapping[str, str]:
     """Types of columns by the names of fields, as the placement declares them.
 
     Raises:
-        ConfigError: an unknown option or type, or a field that can have no such column.
+        ConfigError: an unknown option or type, a field that can have no such column, or a name
+            that is too long.
     """
+    check_names(collection)
     return placed_columns(collection, DRIVER, _SHOWN, _fits)
 
 
