@@ -82,8 +82,10 @@ def read_layout(connection: Any, schema: str, collection: Collection) -> Layout 
     """The layout of a collection's table; ``None`` where there is none.
 
     Raises:
-        ConfigError: it has another key, or a column of another type than the placement says.
+        ConfigError: it has another key, or a column of another type than the placement says; or a
+            name would be cut off.
     """
+    check_names(collection)
     rows = connection.execute(_COLUMNS, (schema, collection.name)).fetchall()
     if not rows:
         return None

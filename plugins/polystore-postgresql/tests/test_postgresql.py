@@ -231,6 +231,28 @@ def test_names_of_indexes_that_begin_alike_are_two_indexes(opened: Opened) -> No
     assert found == (2,)
 
 
+@pytest.mark.engine
+@pytest.mark.rule("PLC-7", "PLC-3", "ERR-5")
+@pytest.mark.parametrize("what", ["collection", "key", "index"])
+def test_a_name_that_would_be_cut_off_is_refused(opened: Opened, what: str) -> None:
+    """At 63 bytes it is taken; an index has six of them for the prefix of its column."""
+    driver = opened()
+
+    def named(size: int) -> Collection:
+        names = {name: f"a_{name}" for name in ("collection", "key", "index")} | {what: "n" * size}
+        indexes = {names["index"]: ["state"]}
+        return Collection(names["collection"], [names["key"]], indexes=indexes)
+
+    most = 57 if what == "index" else 63
+    driver.create(named(most))
+    driver.drop(named(most))
+    for call in (driver.capabilities, driver.create, driver.drop):
+        with pytest.raises(ConfigError, match="at most 63 bytes"):
+            call(named(most + 1))
+    (problem,) = driver.describe(named(most + 1)).problems
+    assert "at most 63 bytes" in problem
+
+
 def placed(name: str, columns: Mapping[str, str], **declaration: Any) -> Collection:
     """A collection with native columns."""
     return Collection(name, ["id"], placements={"postgresql": {"columns": columns}}, **declaration)
