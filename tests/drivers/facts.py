@@ -10,9 +10,3 @@ Datastore only says that a commit was refused.
 
 BLIND_TO_ADDITIONS = frozenset({"dynamodb"})
 """Drivers that compare the attributes that were read, and cannot ask whether there are more."""
-
-KINDLESS = frozenset({"datastore"})
-"""Drivers that need no collection to be made, so that none is ever missing."""
-
-NATIVE_WHEN_CLOSED = frozenset({"memory"})
-"""Drivers that give their client away although they are closed."""

@@ -16,8 +16,8 @@ from polystore.errors import (
 from polystore.plugin.registry import default_registry
 from polystore.schema import Collection
 from polystore.testing.suite.calls import error_of, put
+from polystore.testing.suite.test_provisioning import CALLS, Call, raised_by
 from tests.drivers.conftest import Place
-from tests.drivers.test_provisioning import CALLS, Call, raised_by
 
 REMOTE = ("dynamodb", "datastore", "postgresql", "redis")
 

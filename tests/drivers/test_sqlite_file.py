@@ -22,6 +22,7 @@ from polystore.errors import ConfigError, Unavailable, Unsupported
 from polystore.plugin.specs import DriverURL
 from polystore.queries import QueryPlan
 from polystore.schema import Collection
+from polystore.testing.suite.test_provisioning import close_beneath
 from polystore.values import Fields
 
 THINGS = Collection("things", key=["id:int"])
@@ -277,6 +278,14 @@ def test_a_table_that_admits_a_key_twice_takes_no_put_until_created(
     put(driver, 1, "m", a=8)
     assert fields(driver, 1) == {"id": 1, "a": 8}
     assert driver.describe(THINGS).problems == ()
+
+
+@pytest.mark.rule("DRV-11", "DRV-10", "WR-9")
+def test_a_file_that_is_closed_beneath_running_calls_again_and_again(open_file: Open) -> None:
+    """SQLite crashes where a connection is closed that is in use."""
+    driver, things = open_file(), Collection("things", ["id"])
+    driver.create(things)
+    close_beneath(driver, open_file, things, rounds=60)
 
 
 @pytest.mark.rule("DRV-10")

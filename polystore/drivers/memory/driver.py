@@ -191,6 +191,8 @@ class MemoryDriver(Driver):
 
     def native(self, collection: Collection | None = None) -> Mapping[str, Table]:
         """The tables by name of collection, as they are; whoever changes them knows how."""
+        if not self._open:
+            raise closed(self.name)
         return self._space.tables
 
     def close(self) -> None:

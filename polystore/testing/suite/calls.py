@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any, TypeAlias
 
+import pytest
+
 from polystore.driver import (
     ANYTHING,
     Committed,
@@ -19,8 +21,10 @@ from polystore.driver import (
     Segment,
     Stored,
     Token,
+    Unprocessed,
     Write,
     Written,
+    alone,
 )
 from polystore.errors import Contention, DriverError, PolystoreError, Throttled
 from polystore.queries import Position, QueryPlan
@@ -29,6 +33,13 @@ from polystore.values import Fields, Key, same
 
 Make: TypeAlias = Callable[..., Collection]
 """Makes a collection of a key and a declaration, under a name that nothing else has."""
+
+WRITINGS = [
+    "alone",
+    "among many",
+    pytest.param("in a commit", marks=pytest.mark.claims("transactions over the store")),
+]
+"""The ways to write a record, for :func:`sent`."""
 
 _numbers = count(1)
 
@@ -97,14 +108,22 @@ def refused(driver: Driver, write: Write) -> Refused:
     return outcome
 
 
-def attempt(driver: Driver, write: Write) -> Written | Refused | None:
-    """One write among others of the same record; ``None`` where the database gave way to them."""
-    try:
+def sent(driver: Driver, write: Write, writing: str) -> Written | Refused | Unprocessed:
+    """Send one write in one of the :data:`WRITINGS`."""
+    if writing == "alone":
         return driver.write(write)
-    except Exception as error:
-        if not isinstance(driver.translate(error), Contention | Throttled):
-            raise
-        return None
+    if writing == "among many":
+        (outcome,) = driver.write_many([write])
+        return outcome
+    return alone(driver.commit([write], []))
+
+
+def attempt(driver: Driver, write: Write, writing: str = "alone") -> Written | Refused | None:
+    """One write among others of the same record; ``None`` where the database gave way to them."""
+    told = told_of(driver, lambda: sent(driver, write, writing))
+    error = told.error if isinstance(told, Unprocessed) else told
+    assert isinstance(error, Written | Refused | Contention | Throttled), error
+    return error if isinstance(error, Written | Refused) else None
 
 
 def committed(driver: Driver, writes: list[Write], *checks: Any) -> tuple[Token, ...]:
@@ -144,6 +163,14 @@ def pages(
             return
         assert page.next != after, "the query does not go on"
         after = page.next
+        check_position(collection, plan, after)
+
+
+def check_position(collection: Collection, plan: QueryPlan, place: Position) -> None:
+    """A place in a query is the key and the indexed values of a record: any driver knows it."""
+    assert tuple(map(type, place.key)) == tuple(field.type for field in collection.key), place
+    assert len(place.values) == (len(plan.index.fields) if plan.index else 0), place
+    assert all(map(same, plan.equals, place.values or place.key)), place
 
 
 def answer(
@@ -172,6 +199,7 @@ def scanned(
         records += page.records
         if page.cursor is None:
             return records
+        assert type(page.cursor) is str, "a cursor is text, which is kept and sent"
         assert page.cursor != cursor, "the scan does not go on"
         cursor = page.cursor
 

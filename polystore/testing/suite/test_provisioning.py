@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Barrier
 from typing import Any
 
 import pytest
 
-from polystore.driver import NOTHING, Check, Consistency, Driver, Segment, Unprocessed, Written
+from polystore.capabilities import Scope
+from polystore.driver import (
+    NOTHING,
+    Check,
+    Consistency,
+    Driver,
+    Refused,
+    Segment,
+    Unchanged,
+    Unprocessed,
+    Written,
+)
 from polystore.errors import ConfigError, OutcomeUnknown, Unavailable
 from polystore.queries import QueryPlan
 from polystore.schema import Collection
+from polystore.testing.harness import Harness
 from polystore.testing.suite.calls import (
+    Make,
     answer,
+    delete,
     error_of,
     fields_of,
     fill,
@@ -24,8 +39,6 @@ from polystore.testing.suite.calls import (
     written,
 )
 from polystore.values import Key
-from tests.drivers.conftest import Make, Place
-from tests.drivers.facts import KINDLESS, NATIVE_WHEN_CLOSED
 
 Call = Callable[[Driver, Collection], object]
 CALLS: dict[str, Call] = {
@@ -54,17 +67,33 @@ PROVISIONING: dict[str, Call] = {
 STATE = {"by_state": ["state"]}
 
 
+def calls_of(driver: Driver, things: Collection) -> dict[str, Call]:
+    """The calls about records; a driver without transactions refuses a commit as such."""
+    claimed = driver.capabilities(things).transactions.scope
+    return {
+        name: call for name, call in CALLS.items() if name != "commit" or claimed is Scope.STORE
+    }
+
+
+@pytest.fixture(scope="module")
+def needless(driver: Driver, declare: Make) -> bool:
+    """Whether nothing has to be made: then every collection is there, as ``describe`` says."""
+    return driver.describe(declare()).exists
+
+
 @pytest.mark.rule("PLC-3", "DRV-9")
-def test_create_describe_drop(driver: Driver, another: Driver, declare: Make) -> None:
+def test_create_describe_drop(
+    driver: Driver, another: Driver, declare: Make, needless: bool
+) -> None:
     things = declare(["p", "s:int"], indexes=STATE)
-    assert driver.describe(things).exists == (driver.name in KINDLESS)
+    assert driver.describe(things).exists == needless
     driver.create(things)
     for opening in (driver, another):
         description = opening.describe(things)
         assert (description.exists, description.problems) == (True, ())
     written(another, put(things, ("p", 1), state="s"))
     driver.drop(things)
-    assert another.describe(things).exists == (driver.name in KINDLESS)
+    assert another.describe(things).exists == needless
 
 
 @pytest.mark.rule("PLC-3")
@@ -95,73 +124,120 @@ def test_drop_removes_one_collection_with_all_its_records(driver: Driver, make: 
     written(driver, put(things, ("p", 1), NOTHING, state="s"))
 
 
+@pytest.mark.rule("PLC-3", "DRV-10")
+def test_a_collection_that_many_make_at_once_is_made(
+    driver: Driver, another: Driver, declare: Make
+) -> None:
+    for _ in range(2):
+        things = declare(indexes=STATE)
+        start = Barrier(4)
+
+        def create(opening: Driver) -> None:
+            start.wait()  # noqa: B023  # of this round
+            opening.create(things)  # noqa: B023
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(create, [driver, another] * 2))
+        assert driver.describe(things).problems == ()
+        written(another, put(things, ("k",), state="s"))
+        assert fields_of(driver, things, ("k",)) == {"id": "k", "state": "s"}
+        driver.drop(things)
+
+
+@pytest.mark.rule("PLC-3", "DRV-7", "REC-5")
+def test_what_another_drops_is_gone_and_what_it_makes_again_is_another(
+    driver: Driver, another: Driver, make: Make, needless: bool
+) -> None:
+    """Also for who knew the collection: he sees nothing of it, and no token of it holds again."""
+    things = make(indexes=STATE)
+    for _ in range(2):
+        token = written(driver, put(things, ("k",), state="s"))
+        for opening in (driver, another):
+            assert fields_of(opening, things, ("k",)) == {"id": "k", "state": "s"}
+        another.drop(things)
+        if not needless:
+            for name, call in calls_of(driver, things).items():
+                error = error_of(driver, lambda: call(driver, things))  # noqa: B023
+                assert isinstance(error, ConfigError), name
+        another.create(things)
+        assert found(driver, things, ("k",)) is None
+        assert isinstance(driver.write(put(things, ("k",), Unchanged(token))), Refused)
+        renewed = written(driver, put(things, ("k",), state="s"))
+        assert renewed != token
+        assert isinstance(driver.write(delete(things, ("k",), Unchanged(token))), Refused)
+
+
 @pytest.mark.rule("PLC-3", "ERR-5", "DRV-7")
-@pytest.mark.parametrize("call", CALLS)
 def test_a_collection_that_is_not_there_is_never_made_by_surprise(
-    driver: Driver, declare: Make, call: str
+    driver: Driver, declare: Make, needless: bool
 ) -> None:
     things = declare(indexes=STATE)
-    if driver.name in KINDLESS:
-        CALLS[call](driver, things)
-        return
-    error = error_of(driver, lambda: CALLS[call](driver, things))
-    assert isinstance(error, ConfigError)
-    assert "create" in error.message
-    assert driver.describe(things).exists is False
+    for name, call in calls_of(driver, things).items():
+        if needless:
+            call(driver, things)
+            continue
+        error = error_of(driver, lambda: call(driver, things))  # noqa: B023  # called at once
+        assert isinstance(error, ConfigError), name
+        assert "create" in error.message
+        assert driver.describe(things).exists is False
 
 
 @pytest.mark.rule("DRV-9", "PLC-5")
 @pytest.mark.parametrize("other", [["id:int"], ["key"], ["id", "more:int"]], ids=str)
 def test_another_key_than_is_there_is_described(
-    driver: Driver, make: Make, other: list[str]
+    driver: Driver, harness: Harness, make: Make, other: list[str], needless: bool
 ) -> None:
     things = make(["id"])
     written(driver, put(things, ("k",)))
-    declared = Collection(things.name, other)
-    if driver.name in KINDLESS and other == ["key"]:
-        return  # of the second a key has no names
+    declared = harness.placed(Collection(things.name, other))
+    if needless and other == ["key"]:
+        return  # where nothing is made, nothing has to know the names of key fields
     description = driver.describe(declared)
     assert description.exists
     assert description.problems
 
 
 @pytest.mark.rule("DRV-9", "PLC-3")
-def test_an_index_that_is_not_there_is_described_and_made(driver: Driver, make: Make) -> None:
+def test_an_index_that_is_not_there_is_described_and_made(
+    driver: Driver, harness: Harness, make: Make, needless: bool
+) -> None:
     plain = make()
     written(driver, put(plain, ("k",), state="s"))
-    things = Collection(plain.name, ["id"], indexes=STATE)
-    if driver.name not in KINDLESS:
+    things = harness.placed(Collection(plain.name, ["id"], indexes=STATE))
+    if not needless:
         assert driver.describe(things).problems
         error = error_of(driver, lambda: CALLS["index"](driver, things))
         assert isinstance(error, ConfigError)
     driver.create(things)
     assert driver.describe(things).problems == ()
     written(driver, put(things, ("l",), state="s"))
+    harness.settle()
     keys = [r.key for r in answer(driver, things, QueryPlan(things.index("by_state"), ("s",)))]
     assert ("l",) in keys
 
 
 @pytest.mark.rule("PLC-3")
-def test_records_are_found_by_all_openings(driver: Driver, another: Driver, make: Make) -> None:
+def test_records_are_found_by_all_openings(
+    driver: Driver, another: Driver, harness: Harness, make: Make
+) -> None:
     """One opening declares it as the other did, in an object of its own."""
     things = make(indexes=STATE)
-    same = Collection(things.name, ["id"], indexes=STATE)
+    same = harness.placed(Collection(things.name, ["id"], indexes=STATE))
     written(driver, put(things, ("k",), state="s"))
+    harness.settle()
     assert fields_of(another, same, ("k",)) == {"id": "k", "state": "s"}
     plan = QueryPlan(same.index("by_state"), ("s",))
     assert [r.key for r in answer(another, same, plan)] == [("k",)]
 
 
 @pytest.mark.rule("DRV-11", "DRV-7", "ERR-1")
-def test_a_closed_driver_is_unavailable(driver: Driver, place: Place, make: Make) -> None:
+def test_a_closed_driver_is_unavailable(driver: Driver, harness: Harness, make: Make) -> None:
     things = make(indexes=STATE)
-    opened = place.open()
+    opened = harness.open()
     CALLS["read"](opened, things)
     opened.close()
     opened.close()
-    calls: dict[str, Any] = {**CALLS, **PROVISIONING}
-    if driver.name in NATIVE_WHEN_CLOSED:
-        del calls["native"]
+    calls: dict[str, Any] = {**calls_of(driver, things), **PROVISIONING}
     told = {name: raised_by(opened, things, call) for name, call in calls.items()}
     assert {name for name, kind in told.items() if kind is not Unavailable} == set()
     assert scanned(driver, things) == []
@@ -180,11 +256,15 @@ def raised_by(driver: Driver, things: Collection, call: Call) -> type[Exception]
 
 @pytest.mark.rule("DRV-11", "DRV-10", "WR-9")
 def test_closing_beneath_running_calls_takes_nothing_acknowledged_away(
-    driver: Driver, place: Place, make: Make
+    driver: Driver, harness: Harness, make: Make
+) -> None:
+    close_beneath(driver, harness.open, make(), rounds=4)
+
+
+def close_beneath(
+    driver: Driver, opening: Callable[[], Driver], things: Collection, rounds: int
 ) -> None:
     """Three threads write until they are refused; the process lives, and all of theirs is there."""
-    things = make()
-    rounds = 60 if driver.name == "sqlite" else 4
 
     def write_on(opened: Driver, thread: int) -> list[Key]:
         done: list[Key] = []
@@ -201,7 +281,7 @@ def test_closing_beneath_running_calls_takes_nothing_acknowledged_away(
 
     with ThreadPoolExecutor(3) as pool:
         for number in range(rounds):
-            opened = place.open()
+            opened = opening()
             threads = [pool.submit(write_on, opened, thread) for thread in range(3)]
             wait(threads, timeout=number % 10 / 1000)
             opened.close()
@@ -210,9 +290,9 @@ def test_closing_beneath_running_calls_takes_nothing_acknowledged_away(
 
 
 @pytest.mark.rule("DRV-11")
-def test_a_driver_that_never_called_anybody_can_be_closed(place: Place, make: Make) -> None:
+def test_a_driver_that_never_called_anybody_can_be_closed(harness: Harness, make: Make) -> None:
     things = make(indexes=STATE)
-    opened = place.open()
+    opened = harness.open()
     opened.close()
     error = error_of(opened, lambda: CALLS["read"](opened, things))
     assert isinstance(error, Unavailable)
