@@ -48,7 +48,7 @@ def check_names(collection: Collection) -> None:
     """Refuse names that PostgreSQL would take for others (PLC-7). Raises ConfigError."""
     indexes = (f"{ENTRY}{index.name}" for index in collection.indexes)
     for name in (collection.name, *collection.key_names, *indexes):
-        if len(name.encode()) > NAME_BYTES or "\x00" in name:
+        if not _names(name):
             raise ConfigError(
                 f"PostgreSQL has names of at most {NAME_BYTES} bytes, without U+0000, and {name!r} "
                 "is none: give it another",
@@ -62,7 +62,7 @@ def columns_of(collection: Collection) -> Mapping[str, str]:
 
     Raises:
         ConfigError: an unknown option or type, a field that can have no such column, or a name
-            that is too long.
+            that would be cut off.
     """
     check_names(collection)
     return placed_columns(collection, DRIVER, _SHOWN, _fits)
@@ -74,4 +74,8 @@ def native(columns: Mapping[str, str]) -> Iterator[PlacedColumn]:
 
 
 def _fits(name: str) -> bool:
-    return name not in _SYSTEM and 0 < len(name.encode()) <= NAME_BYTES and "\x00" not in name
+    return name not in _SYSTEM and _names(name)
+
+
+def _names(name: str) -> bool:
+    return 0 < len(name.encode()) <= NAME_BYTES and "\x00" not in name
