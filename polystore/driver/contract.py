@@ -103,7 +103,7 @@ class Write:
     ``fields`` is the whole record, key fields included: a put. Without ``fields`` it is a
     tombstone where ``stamp`` is given, and otherwise a delete that leaves nothing behind; a
     delete of nothing succeeds under ``ANYTHING``. Only a put has an expiry (``expires``, as in
-    :class:`Stored`).
+    :class:`Stored`). A driver changes nothing of it, and keeps none of its lists and maps.
     """
 
     collection: Collection
@@ -218,7 +218,8 @@ class QueryPage:
     """One page of a query, in its order; tombstones may be among the records.
 
     ``next`` is where the next page goes on; ``None`` where the query is at its end. A page may be
-    short or empty and not be the last.
+    short or empty and not be the last. The next one shows what is there when it is asked for, also
+    where the record of ``next`` was changed or is gone by then.
     """
 
     records: list[Stored]
@@ -240,8 +241,9 @@ class Unreadable:
 
 @attrs.define(eq=False)
 class ScanPage:
-    """One page of a scan, tombstones included. ``cursor`` is ``None`` at the segment's end.
+    """One page of a scan, tombstones included.
 
+    ``cursor`` is ``None`` at the segment's end, else text, from which any process goes on.
     ``unreadable`` holds what lies between the records and cannot be made out: one bad record does
     not hide the others.
     """

@@ -18,6 +18,7 @@ from polystore.driver import (
     Consistency,
     Driver,
     Refused,
+    Segment,
     Token,
     Unchanged,
     Write,
@@ -119,6 +120,29 @@ class Asks:
         client = Client(driver, self.things, f"process {self.number}", [])
         client.work(self.number, self.turns)
         return client.history
+
+
+@attrs.frozen
+class Scans:
+    """The work of a process: it scans one segment, from a cursor on, for so many pages.
+
+    It returns the keys that it found, and the cursor where it stopped.
+    """
+
+    things: Collection
+    segment: Segment
+    cursor: str | None = None
+    most: int = 1000
+
+    def __call__(self, driver: Driver) -> tuple[list[Key], str | None]:
+        keys, cursor = list[Key](), self.cursor
+        for _ in range(self.most):
+            page = driver.scan(self.things, self.segment, cursor, 5)
+            keys += [record.key for record in page.records]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return keys, cursor
 
 
 @attrs.define

@@ -84,6 +84,22 @@ def test_as_many_writes_as_one_call_takes(driver: Driver, make: Make) -> None:
     assert read == [write.fields for write in writes[-50:]]
 
 
+@pytest.mark.rule("DRV-4", "KEY-4")
+def test_keys_of_different_collections_are_different_among_many(driver: Driver, make: Make) -> None:
+    """One key in two collections, and keys that look alike as text."""
+    shapes = [["id"], ["id"], ["id:int"], ["id:bytes"], ["p", "q"], ["p", "q:int"]]
+    keys: list[Key] = [("1",), ("1",), (1,), (b"1",), ("1", "1"), ("1", 1)]
+    collections = [make(shape) for shape in shapes]
+    writes = [put(c, key, n=n) for n, (c, key) in enumerate(zip(collections, keys, strict=True))]
+    outcomes = driver.write_many(writes)
+    for write, outcome in zip(writes, outcomes, strict=True):
+        assert isinstance(outcome, Written)
+        record = found(driver, write.collection, write.key)
+        assert record is not None
+        assert (record.token, record.write_id) == (outcome.token, write.write_id)
+        assert record.fields == write.fields
+
+
 @pytest.mark.rule("DRV-4")
 def test_no_writes(driver: Driver) -> None:
     assert driver.write_many([]) == []

@@ -249,12 +249,17 @@ def test_one_key_in_two_collections(driver: Driver, make: Make) -> None:
     assert fields_of(driver, one, ("k",)) == {"id": "k", "n": 1}
     assert fields_of(driver, other, ("k",)) == {"id": "k", "n": 2}
     assert there(driver, other, ("k",)).token == tokens[1]
+    for absent, present in ((one, other), (other, one)):
+        checks = [Check(absent, ("absent",), NOTHING), Check(present, ("k",), NOTHING)]
+        checks += [Check(absent, ("k",), Unchanged(tokens[absent is other]))]
+        rejected(driver, [], *checks)
+        rejected(driver, [], *checks[::-1])
 
 
-@pytest.mark.rule("DRV-3", "CAP-3", "CAP-4")
+@pytest.mark.rule("DRV-3", "CAP-3", "CAP-4", "TX-2", "TX-3")
 @STORE
 def test_a_commit_as_wide_as_it_may_be(driver: Driver, two: Two) -> None:
-    """Its most items, half of them checks; 120 where there is no limit."""
+    """Its most items, half of them checks; 120 where there is no limit. It is one, held or not."""
     things, others = two
     limit = driver.capabilities(things).transactions.items
     half = (limit.most if limit else 120) // 2
@@ -262,6 +267,13 @@ def test_a_commit_as_wide_as_it_may_be(driver: Driver, two: Two) -> None:
     checks = [Check(others, key_of(others), NOTHING) for _ in range(half)]
     committed(driver, writes, *checks)
     assert found(driver, things, writes[-1].key) is not None
+    false = put(things, writes[-1].key, NOTHING, n="never")
+    again = [put(things, key_of(things)) for _ in range(half)]
+    for place in (0, half - 1):
+        rejected(driver, [*again[:place], false, *again[place + 1 :]], *checks)
+        wrong = [*checks[:place], Check(things, false.key, NOTHING), *checks[place + 1 :]]
+        rejected(driver, again, *wrong)
+    assert [one for one in again if found(driver, things, one.key) is not None] == []
 
 
 @pytest.mark.rule("DRV-3", "DRV-10", "TX-2", "TX-4")

@@ -5,21 +5,40 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Barrier
+from typing import Any
 
 import pytest
 
+from polystore.capabilities import Freshness, Scope
 from polystore.driver import (
     Check,
     Committed,
     Consistency,
     Driver,
+    Segment,
     Unchanged,
+    Unprocessed,
+    Written,
 )
 from polystore.errors import Contention, OutcomeUnknown, Throttled
+from polystore.queries import QueryPlan
 from polystore.testing.child import Processes
 from polystore.testing.harness import Address
 from polystore.testing.history import Operation, check
-from polystore.testing.suite.calls import Make, fields_of, put, refusal_of, told_of, written
+from polystore.testing.suite.calls import (
+    Make,
+    answer,
+    committed,
+    fields_of,
+    fill,
+    put,
+    refusal_of,
+    scanned,
+    told_of,
+    written,
+)
 from polystore.testing.suite.clients import (
     ACCOUNTS,
     EACH,
@@ -30,8 +49,10 @@ from polystore.testing.suite.clients import (
     Counts,
     Forks,
     Moves,
+    Scans,
     amount_of,
 )
+from polystore.values import Key
 
 THREADS = 6
 TURNS = 12
@@ -97,6 +118,72 @@ def test_what_is_read_together_was_there_together(
     assert odd == []
 
 
+@pytest.mark.rule("DRV-10", "DRV-1", "DRV-4", "DRV-5")
+def test_threads_of_one_driver_get_each_its_own_answers(driver: Driver, make: Make) -> None:
+    """Whatever they ask at once: each writes, reads, queries and scans a partition of its own."""
+    things = make(["p", "s:int"], indexes={"by_p": ["of"]})
+    transactional = driver.capabilities(things).transactions.scope is Scope.STORE
+    strong = driver.capabilities(things).reads.index is Freshness.STRONG
+    start = Barrier(THREADS)
+
+    def work(number: int) -> None:
+        mine = f"p{number}"
+        keys: list[Key] = [(mine, n) for n in range(4)]
+        start.wait()
+        for turn in range(3):
+            writes = [put(things, key, of=mine, n=turn) for key in keys]
+            fill(driver, writes[:2])
+            if transactional:
+                committed(driver, writes[2:])
+            else:
+                fill(driver, writes[2:])
+            ways = [driver.read(things, keys, Consistency.STRONG).records]
+            ways.append([r for r in scanned(driver, things, None, 7) if r.key[0] == mine])
+            ways.append([*answer(driver, things, QueryPlan(None, (mine,)), 3)])
+            if strong:
+                ways.append([*answer(driver, things, QueryPlan(things.index("by_p"), (mine,)), 3)])
+            for way in ways:
+                fields = [(r.key, r.fields and (r.fields["of"], r.fields["n"])) for r in way if r]
+                assert sorted(fields) == [(key, (mine, turn)) for key in keys]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, range(THREADS)))
+
+
+@pytest.mark.rule("DRV-7", "DRV-10", "DRV-17")
+@pytest.mark.parametrize("together", ["among many", "in a commit"])
+def test_writers_of_the_same_records_in_other_orders_give_way_or_write(
+    driver: Driver, another: Driver, make: Make, together: str
+) -> None:
+    """Where the database has them wait for each other, it says that it gave way."""
+    things = make()
+    keys: list[Key] = [(f"k{n}",) for n in range(6)]
+    atomic = together == "in a commit"
+    if atomic and driver.capabilities(things).transactions.scope is not Scope.STORE:
+        return
+
+    def work(number: int) -> None:
+        opening = (driver, another)[number % 2]
+        for turn in range(4):
+            order = keys if (number // 2 + turn) % 2 else keys[::-1]
+            writes = [put(things, key, v=number) for key in order]
+            call = (
+                partial(opening.commit, writes, [])
+                if atomic
+                else partial(opening.write_many, writes)
+            )
+            told: Any = told_of(opening, call)
+            parts = told if isinstance(told, list) else [told]
+            for part in parts:
+                assert isinstance(part, Written | Committed | Unprocessed | Contention | Throttled)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    if atomic:
+        values = [fields_of(driver, things, key) for key in keys]
+        assert len({fields and fields["v"] for fields in values}) == 1
+
+
 @pytest.fixture(scope="session")
 def processes(address: Address) -> Iterator[Processes]:
     """Others that have the database open."""
@@ -147,6 +234,24 @@ def test_what_processes_move_is_neither_lost_nor_made(
     amounts = [amount_of(fields_of(driver, things, key)) for key in ACCOUNTS]
     assert sum(amounts) == EACH * len(ACCOUNTS)
     assert sum(seen.moved for seen in told) > 0
+
+
+@pytest.mark.about_what_is_stored
+@pytest.mark.needs("address")
+@pytest.mark.rule("DRV-6", "DRV-24", "BF-3")
+def test_segments_and_cursors_mean_the_same_in_every_process(
+    processes: Processes, driver: Driver, make: Make
+) -> None:
+    """Each process scans a segment, and another goes on from its cursor."""
+    things = make()
+    keys: list[Key] = [(f"k{n:02}",) for n in range(60)]
+    fill(driver, [put(things, key) for key in keys])
+    parts = [Segment(n, PROCESSES) for n in range(PROCESSES)]
+    begun = processes.do([Scans(things, part, most=1) for part in parts])
+    ways = [Scans(things, part, at) for part, (_, at) in zip(parts, begun, strict=True)]
+    ended = processes.do(ways[1:] + ways[:1])
+    seen = [key for keys, _ in begun + ended for key in keys]
+    assert sorted(seen) == keys
 
 
 @pytest.mark.needs("address")

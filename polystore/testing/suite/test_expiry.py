@@ -8,14 +8,15 @@ from polystore.driver import NOTHING, Driver, Stored
 from polystore.queries import QueryPlan
 from polystore.schema import Collection, Index
 from polystore.testing.suite.calls import (
+    WRITINGS,
     Make,
     answer,
-    committed,
     fill,
     found,
     put,
     refused,
     scanned,
+    sent,
     tombstone,
     written,
 )
@@ -54,11 +55,15 @@ def test_the_expiry_comes_back_with_the_record_wherever_it_is_read(
 
 
 @pytest.mark.rule("DRV-13")
-def test_the_next_write_decides_about_the_expiry_anew(driver: Driver, make: Make) -> None:
+@pytest.mark.parametrize("writing", WRITINGS)
+def test_the_next_write_decides_about_the_expiry_anew(
+    driver: Driver, make: Make, writing: str
+) -> None:
     things = make()
     fill(driver, [put(things, (name,), expires=5) for name in "abc"])
     assert [r.expires for r in scanned(driver, things)] == [5, 5, 5]
-    fill(driver, [put(things, ("a",))])
-    committed(driver, [put(things, ("b",), expires=6, stamp=1), tombstone(things, ("c",), stamp=1)])
+    sent(driver, put(things, ("a",)), writing)
+    sent(driver, put(things, ("b",), expires=6, stamp=1), writing)
+    sent(driver, tombstone(things, ("c",), stamp=1), writing)
     records = {r.key[0]: (r.fields is None, r.expires) for r in scanned(driver, things)}
     assert records == {"a": (False, None), "b": (False, 6), "c": (True, None)}

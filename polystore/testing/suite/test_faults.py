@@ -16,12 +16,13 @@ from polystore.errors import OutcomeUnknown, PolystoreError, Unavailable
 from polystore.queries import QueryPlan
 from polystore.testing.harness import Address, Harness
 from polystore.testing.proxy import Proxy
-from polystore.testing.suite.calls import Make, fresh, put, told_of, written
+from polystore.testing.suite.calls import Make, fill, fresh, put, told_of, written
 from polystore.testing.suite.faulty import (
     COMMIT,
     MANY,
     NOT_APPLIED,
     OVERTIME,
+    PATIENCE,
     SINGLE,
     TIMEOUT,
     Kind,
@@ -171,13 +172,20 @@ def test_a_write_without_an_answer_in_time_is_unknown_and_may_be_applied_later(
 @pytest.mark.needs("port")
 @pytest.mark.rule("DRV-18", "DRV-8")
 def test_a_read_without_an_answer_is_unavailable(behind: Driver, proxy: Proxy, make: Make) -> None:
+    """Of a query and a scan the second page: one that is lost must not be taken for the end."""
     things = make(["p", "s:int"])
     plan = QueryPlan(None, ("p",))
+    through(behind, make())
+    fill(behind, [put(things, ("p", n)) for n in range(3)])
+    place = behind.query(things, plan, None, 1).next
+    cursor = behind.scan(things, Segment(), None, 1).cursor
+    assert place is not None
+    assert cursor is not None
     calls: list[Callable[[], object]] = [
         partial(behind.read, things, [("p", 1)], Consistency.STRONG),
         partial(behind.read, things, [("p", 1), ("p", 2)], Consistency.STRONG),
-        partial(behind.query, things, plan, None, 10),
-        partial(behind.scan, things, Segment(), None, 10),
+        partial(behind.query, things, plan, place, 10),
+        partial(behind.scan, things, Segment(), cursor, 10),
     ]
     for call in calls:
         call()
@@ -239,6 +247,24 @@ def test_faults_leave_no_connections_and_no_threads_behind(
     time.sleep(0.05)  # the proxy sees what was closed
     assert proxy.connections <= connections + 1
     assert threading.active_count() <= threads + 2
+
+
+@pytest.mark.needs("port")
+@pytest.mark.rule("DRV-11")
+def test_a_driver_that_is_closed_has_no_connections(
+    address: Address, proxy: Proxy, make: Make
+) -> None:
+    """Of no thread that used it."""
+    things = make()
+    before = proxy.connections
+    opened = address.within(TIMEOUT).behind(proxy.port).open()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(partial(through, opened), [things] * 6))
+        opened.close()
+    until = time.monotonic() + PATIENCE
+    while proxy.connections > before:
+        assert time.monotonic() < until, "connections are left open"
+        time.sleep(0.01)
 
 
 @pytest.mark.needs("port")

@@ -243,6 +243,18 @@ def test_a_query_goes_on_after_every_position(shelf: Shelf) -> None:
             shelf.check(QueryPlan(BY_TWO, ("",), bounds, descending=i % 3 == 0), 100, place)
 
 
+@pytest.mark.rule("QRY-2", "VAL-2")
+def test_values_that_look_alike_are_different_in_an_index(driver: Driver, make: Make) -> None:
+    """To a collation, without regard to case or spaces at the end, and cut to a length."""
+    things = make(indexes=[BY_STATE])
+    values: list[Any] = ["a", "A", "a ", " a", "a\x00", "é", "e\u0301", "e", "ß", "ss", "1", "01"]
+    values += ["x" * 600 + end for end in ("", "a", "b")]
+    values += [value.encode() for value in values]
+    fill(driver, [put(things, (f"k{n}",), state=value) for n, value in enumerate(values)])
+    for n, value in enumerate(values):
+        assert keys_of(driver, things, QueryPlan(BY_STATE, (value,))) == [(f"k{n}",)], value
+
+
 ONLY = QueryPlan(BY_TWO, ("s",))
 
 
@@ -311,13 +323,22 @@ def test_an_index_that_another_process_makes(
     things = harness.placed(Collection(bare.name, ["id"], indexes=[BY_STATE]))
     driver.create(things)
     written(another, put(things, ("a",), state="s"))
+    written(another, put(things, ("0",), state="s"))
+    written(another, delete(bare, ("0",)))
     fill(another, [put(things, ("b",), NOTHING, state="s")])
     keys = [("a",), ("b",)]
     if another.capabilities(things).transactions.scope is not Scope.NONE:
         committed(another, [put(things, ("c",), state="s")])
         keys.append(("c",))
+    other = harness.placed(Collection(bare.name, ["id"], indexes=[Index("by_rank", ("rank",))]))
+    another.create(other)
+    written(driver, put(other, ("d",), rank=1))
+    harness.settle()
     for one in (driver, another):
+        assert one.describe(things).problems == ()
         assert keys_of(one, things, QueryPlan(BY_STATE, ("s",))) == keys
+        assert keys_of(one, other, QueryPlan(other.indexes[0], (1,))) == [("d",)]
+        assert found(one, things, ("before",)) is not None
 
 
 @pytest.mark.rule("CAP-3", "QRY-3")

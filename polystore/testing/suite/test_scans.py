@@ -18,7 +18,7 @@ SHAPES = {
     "bytes-str": ["p:bytes", "s:str"],
     "str-int-str": ["p", "s:int", "t"],
 }
-COUNTS = (1, 2, 3, 8)
+COUNTS = (1, 2, 3, 20)
 
 
 def key_at(collection: Collection, i: int) -> Key:
@@ -71,7 +71,7 @@ def test_segments_are_apart_and_together_the_whole(
     assert set(keys) == set(expected(filled))
 
 
-@pytest.mark.rule("DRV-6", "BF-3")
+@pytest.mark.rule("DRV-6", "DRV-24", "BF-3")
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_scan_goes_on_in_another_process(
     driver: Driver, harness: Harness, filled: Collection, count: int

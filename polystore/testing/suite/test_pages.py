@@ -1,0 +1,146 @@
+"""Pages: what changes between two of them, records gone where one ended, and much in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from polystore.driver import Consistency, Driver, Segment, Stored
+from polystore.queries import QueryPlan
+from polystore.schema import Collection, Index
+from polystore.testing.harness import Harness
+from polystore.testing.suite.calls import (
+    Make,
+    answer,
+    delete,
+    fields_of,
+    fill,
+    pages,
+    put,
+    scanned,
+    written,
+)
+from polystore.values import Key
+
+pytestmark = pytest.mark.about_what_is_stored
+
+BY_TWO = Index("by_two", ("state", "rank"))
+PLANS = {"partition": QueryPlan(None, ("p",)), "index": QueryPlan(BY_TWO, ("s",))}
+RECORDS = 9
+
+
+def begun(driver: Driver, things: Collection, plan: QueryPlan) -> tuple[list[Stored], Any]:
+    """The first records of a query, and where it goes on."""
+    for page in pages(driver, things, plan, 2):
+        if page.records:
+            return page.records, page.next
+    raise AssertionError("nothing is found")
+
+
+@pytest.mark.rule("DRV-24", "QRY-5", "DRV-22")
+@pytest.mark.parametrize("descending", [False, True], ids=["ascending", "descending"])
+@pytest.mark.parametrize("ended", ["changed", "gone"])
+@pytest.mark.parametrize("name", PLANS)
+def test_a_page_goes_on_after_its_place_and_shows_what_is_there_then(
+    driver: Driver,
+    another: Driver,
+    harness: Harness,
+    make: Make,
+    name: str,
+    ended: str,
+    descending: bool,
+) -> None:
+    """Changed, the record where the first page ended comes once more, in its new place."""
+    things = make(["p", "s:int"], indexes=[BY_TWO])
+    fill(driver, [put(things, ("p", n), state="s", rank=n, v=0) for n in range(RECORDS)])
+    harness.settle()
+    plan = QueryPlan(PLANS[name].index, PLANS[name].equals, None, descending)
+    records, place = begun(driver, things, plan)
+    assert place is not None
+    order = range(RECORDS)[::-1] if descending else range(RECORDS)
+    at = order.index(records[-1].key[1])  # type: ignore[arg-type]  # an int
+    last, after, gone, changed, *rest = order[at:]
+    new, moved = (-1, -2) if descending else (RECORDS, RECORDS + 1)
+    expected = {n: (n, 0) for n in (after, *rest, new)} | {changed: (changed, 1)}
+    written(another, delete(things, ("p", gone)))
+    written(another, put(things, ("p", changed), state="s", rank=changed, v=1))
+    written(another, put(things, ("p", new), state="s", rank=new, v=0))
+    if ended == "gone":
+        written(another, delete(things, ("p", last)))
+    else:
+        written(another, put(things, ("p", last), state="s", rank=moved, v=1))
+        if name == "index":
+            expected[last] = (moved, 1)
+    harness.settle()
+    found = [record.fields or {} for record in answer(driver, things, plan, 2, place)]
+    assert [(f["rank"], f["v"]) for f in found] == sorted(expected.values(), reverse=descending)
+
+
+@pytest.mark.rule("DRV-6")
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_scan_goes_on_where_the_records_of_its_page_are_gone(
+    driver: Driver, another: Driver, make: Make, count: int
+) -> None:
+    things = make()
+    keys: list[Key] = [(f"k{n:02}",) for n in range(24)]
+    fill(driver, [put(things, key) for key in keys])
+    seen: list[Key] = []
+    for index in range(count):
+        cursor = None
+        while True:
+            page = driver.scan(things, Segment(index, count), cursor, 3)
+            seen += [record.key for record in page.records]
+            for record in page.records:
+                written(another, delete(things, record.key))
+            cursor = page.cursor
+            if cursor is None:
+                break
+    assert sorted(seen) == keys
+
+
+@pytest.mark.rule("DRV-15", "DRV-6")
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_snapshot_is_no_older_than_its_scan(
+    driver: Driver, another: Driver, make: Make, count: int
+) -> None:
+    """Each scan sees what was written before it, whoever scanned before; halves are parts of it."""
+    things = make()
+    held: dict[Key, int] = {}
+    for turn in range(3):
+        changes: dict[Key, int] = {(f"k{n}",): turn for n in range(turn, turn + 6)}
+        fill(another, [put(things, key, v=v) for key, v in changes.items()])
+        held |= changes
+        if turn:
+            written(another, delete(things, (f"k{turn - 1}",)))
+            del held[f"k{turn - 1}",]
+        parts = [Segment(index, count, snapshot=True) for index in range(count)]
+        if turn and driver.halve(things, parts[0]):
+            parts[:1] = parts[0].halves()
+        records = [record for part in parts for record in scanned(driver, things, part, 2)]
+        assert sorted((r.key, (r.fields or {})["v"]) for r in records) == sorted(held.items())
+
+
+SMALL, LARGE, BYTES = 1090, 11, 100_000
+
+
+@pytest.mark.rule("DRV-5", "DRV-1", "REC-2", "QRY-5")
+def test_much_is_read_whole(driver: Driver, harness: Harness, make: Make) -> None:
+    """More records, and more bytes, than a database gives at a time that stops at round numbers."""
+    things = make(["p", "s:int"], indexes={"by_state": ["state"]})
+    fill(driver, [put(things, ("p", n), state="s") for n in range(SMALL)])
+    large: list[Key] = [("p", n) for n in range(SMALL, SMALL + LARGE)]
+    for key in large:
+        written(driver, put(things, key, state="s", text="x" * BYTES))
+    harness.settle()
+    keys = [("p", n) for n in range(SMALL + LARGE)]
+    for plan in (QueryPlan(None, ("p",)), QueryPlan(things.index("by_state"), ("s",))):
+        for limit in (2 * SMALL, 200):
+            assert [record.key for record in answer(driver, things, plan, limit)] == keys
+    for limit in (2 * SMALL, 200):
+        assert sorted(record.key for record in scanned(driver, things, None, limit)) == keys
+    for consistency in Consistency:
+        reply = driver.read(things, large, consistency)
+        for number, record in enumerate(reply.records):
+            assert number in reply.unprocessed or record is not None
+    assert all(fields_of(driver, things, key) for key in large)
