@@ -148,7 +148,9 @@ class Remote(Driver):
 
     def _failed(self) -> None:
         """A connection is of no use any more."""
-        self._connections.pop(self._whose()).close()
+        connection = self._connections.pop(self._whose(), None)
+        if connection is not None:  # else another thread has closed the driver
+            connection.close()
 
     def _lost(self, name: str) -> PolystoreError:
         """What a call without an answer is."""
@@ -208,7 +210,8 @@ class Remote(Driver):
         return found
 
     def native(self, collection: Collection | None = None) -> None:
-        return None
+        if not self._open:
+            raise closed(self.name)
 
     def close(self) -> None:
         self._open = False
@@ -336,3 +339,56 @@ class SharedOverAFork(Remote):
 
     def _whose(self) -> Any:
         return threading.get_ident()
+
+
+class SegmentsByHash(Remote):
+    """Its segments are Python's hash of the key, which is another in every process."""
+
+    def scan(
+        self, collection: Collection, segment: Segment, cursor: str | None, limit: int
+    ) -> ScanPage:
+        index, count = segment.modulo()
+        page = super().scan(collection, Segment(), cursor, limit)
+        mine = [record for record in page.records if hash(record.key) % count == index]
+        return ScanPage(mine, page.cursor)
+
+
+_PLACES: list[str] = []
+
+
+class CursorsOfItsProcess(Remote):
+    """A cursor is the number of a place that its process remembers."""
+
+    def scan(
+        self, collection: Collection, segment: Segment, cursor: str | None, limit: int
+    ) -> ScanPage:
+        place = None if cursor is None else _PLACES[int(cursor)]
+        page = super().scan(collection, segment, place, limit)
+        if page.cursor is not None:
+            _PLACES.append(page.cursor)
+            page.cursor = f"{len(_PLACES) - 1}"
+        return page
+
+
+class LostPageIsTheEnd(Remote):
+    """A page that did not come, after others that did, is taken for the end."""
+
+    def scan(
+        self, collection: Collection, segment: Segment, cursor: str | None, limit: int
+    ) -> ScanPage:
+        try:
+            return super().scan(collection, segment, cursor, limit)
+        except Unavailable:
+            if cursor is None or not self._open:
+                raise
+            return ScanPage([], None)
+
+
+class ConnectionsLeftOpen(Remote):
+    """It closes the connection of the thread that closes it."""
+
+    def close(self) -> None:
+        self._open = False
+        connection = self._connections.pop(self._whose(), None)
+        if connection is not None:
+            connection.close()

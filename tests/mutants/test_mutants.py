@@ -8,7 +8,7 @@ import pytest
 
 from tests.mutants.kills import KILLS
 from tests.mutants.procedures import PROCEDURES
-from tests.mutants.sessions import hunted
+from tests.mutants.sessions import hunted, session
 
 
 @pytest.mark.rule("CNF-5")
@@ -31,6 +31,14 @@ def test_each_broken_procedure_is_caught_by_its_rule(tmp_path: Path) -> None:
         if name not in told["caught"]
     }
     assert escaped == {}
+
+
+@pytest.mark.rule("CNF-5", "CNF-4")
+def test_a_sound_driver_that_promises_the_least_passes(tmp_path: Path) -> None:
+    done = session(
+        "tests.mutants.sound", tmp_path, "--polystore=least", "--polystore-profile=smoke"
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
 
 
 def test_there_are_60_and_more() -> None:

@@ -57,6 +57,7 @@ def test_a_sound_driver_passes_the_faults_and_processes(harness: Sound) -> None:
                 harness, driver, behind, proxy, make, late
             )
         rest = (harness, driver, behind, proxy, make)
+        faults.test_a_driver_that_is_closed_has_no_connections(harness.address, proxy, make)
         faults.test_a_read_without_an_answer_is_unavailable(behind, proxy, make)
         faults.test_a_write_is_not_sent_again_over_what_another_wrote(*rest)
         faults.test_faults_leave_no_connections_and_no_threads_behind(*rest)
@@ -66,6 +67,7 @@ def test_a_sound_driver_passes_the_faults_and_processes(harness: Sound) -> None:
     )
     processes = Processes(harness.address)
     concurrent.test_one_order_explains_what_many_processes_were_answered(processes, make)
+    concurrent.test_segments_and_cursors_mean_the_same_in_every_process(processes, driver, make)
     concurrent.test_what_processes_move_is_neither_lost_nor_made(processes, driver, make)
     concurrent.test_a_driver_from_before_a_fork_serves_parent_and_child(processes, make)
     assert processes.end() == ""

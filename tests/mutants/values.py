@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -92,6 +92,47 @@ class TextStripped(Changing):
 
     def changed(self, value: Any) -> Any:
         return value.rstrip(" ") if type(value) is str else value
+
+
+class ListsCut(Changing):
+    """A list has 1,000 items."""
+
+    def changed(self, value: Any) -> Any:
+        return value[:1000] if type(value) is list else value
+
+
+class ListsOfOneType(Changing):
+    """A number among floats is a float."""
+
+    def changed(self, value: Any) -> Any:
+        numbers = type(value) is list and {type(item) for item in value} == {int, float}
+        return [float(item) for item in value] if numbers else value
+
+
+class MarksOfAnybody(Changing):
+    """A Decimal lies in the database as what an application may write, too."""
+
+    def changed(self, value: Any) -> Any:
+        marked = type(value) is dict and value.keys() == {"__decimal__"}
+        return Decimal(value["__decimal__"]) if marked else value
+
+
+class DatesOfAnybody(Changing):
+    """The same of a moment."""
+
+    def changed(self, value: Any) -> Any:
+        marked = type(value) is dict and value.keys() == {"$date"}
+        text = value["$date"] if marked else ""
+        return datetime.fromisoformat(text) if "T" in text else value
+
+
+class DatesOfItsPlace(Changing):
+    """A moment comes back as the same one elsewhere."""
+
+    def changed(self, value: Any) -> Any:
+        if type(value) is datetime and value.year > 1:
+            return value.astimezone(timezone(-timedelta(hours=2)))
+        return value
 
 
 class PutMerges(MemoryDriver):

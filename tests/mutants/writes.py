@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 
@@ -170,3 +171,117 @@ class ManyLost(MemoryDriver):
     def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
         done = super().write_many(writes[:25])
         return [*done, *(Written(0) for _ in writes[25:])]
+
+
+class CommitInChunks(MemoryDriver):
+    """Of a wide commit 25 are one, and then the next 25."""
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        tokens: list[Token] = []
+        for start in range(0, max(len(writes), 1), 25):
+            outcome = super().commit(writes[start : start + 25], checks[: 0 if start else None])
+            if isinstance(outcome, Rejected):
+                return Rejected()
+            tokens += outcome.tokens
+        return Committed(tuple(tokens))
+
+
+class ChecksCutOff(MemoryDriver):
+    """A commit has room for 25 checks."""
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        return super().commit(writes, checks[-25:])
+
+
+class TokensOfTheOpening(MemoryDriver):
+    """Each opening counts for itself."""
+
+    _count = 0
+
+    def _token(self, write: Write) -> Token:
+        self._count += 1
+        return self._count
+
+
+class TokensOfTheTable(MemoryDriver):
+    """A collection that is made anew counts from 1 again."""
+
+    def _token(self, write: Write) -> Token:
+        counts = self._space.__dict__.setdefault("counts", {})
+        table = self._table(write.collection)
+        place = (write.collection.name, write.key)
+        last, before = counts.get(place, (None, 0))
+        counts[place] = table, 1 if last is not table else before + 1
+        return counts[place][1]
+
+
+class ManyDeleteBlindly(MemoryDriver):
+    """Of many writes those that leave nothing know no stamps."""
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        return super().write_many(
+            [
+                attrs.evolve(w, condition=ANYTHING)
+                if w.fields is None and isinstance(w.condition, OlderThan)
+                else w
+                for w in writes
+            ]
+        )
+
+
+class ManyNeedStamps(MemoryDriver):
+    """Of many writes one with ``OlderThan`` is refused by what has no stamp."""
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        return [self._one(write) for write in writes]
+
+    def _one(self, write: Write) -> Written | Refused:
+        current = self._current(write)
+        if isinstance(write.condition, OlderThan) and current and current.stamp is None:
+            return Refused(told=True, current=current)
+        return self.write(write)
+
+
+class CommitInsertsOverForeign(MemoryDriver):
+    """In a commit, ``NOTHING`` holds where there is no write id."""
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        return super().commit([self._over(write) for write in writes], checks)
+
+    def _over(self, write: Write) -> Write:
+        current = self._current(write)
+        foreign = current is not None and current.write_id is None and current.stamp is None
+        held = isinstance(write.condition, Nothing) and foreign
+        return attrs.evolve(write, condition=ANYTHING) if held else write
+
+
+class ChecksOfForeignHold(MemoryDriver):
+    """A check compares write ids, and passes where there is none."""
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        return super().commit(writes, [check for check in checks if not self._foreign(check)])
+
+    def _foreign(self, check: Check) -> bool:
+        current = self._current(check)
+        return current is not None and current.write_id is None
+
+
+class ManyLockEachOther(MemoryDriver):
+    """Many writes lock one record after the other; who waits too long fails as it happens."""
+
+    _locks: dict[object, threading.Lock] = {}  # noqa: RUF012  # of all openings
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        held: list[threading.Lock] = []
+        try:
+            for write in writes:
+                place = id(self._space), write.collection.name, write.key
+                lock = self._locks.setdefault(place, threading.Lock())
+                if not lock.acquire(timeout=0.02):
+                    raise TimeoutError
+                held.append(lock)
+                time.sleep(0.0002)
+            return super().write_many(writes)
+        finally:
+            for lock in held:
+                lock.release()
