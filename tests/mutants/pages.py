@@ -452,3 +452,27 @@ class SnapshotWithoutHalves(MemoryDriver):
     ) -> ScanPage:
         part = attrs.evolve(segment, path="") if segment.snapshot else segment
         return super().scan(collection, part, cursor, limit)
+
+
+class LaterPagesWithoutBookkeeping(MemoryDriver):
+    """A page after the first is read in another way."""
+
+    def query(
+        self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
+    ) -> QueryPage:
+        page = super().query(collection, plan, after, limit)
+        if after is not None:
+            page.records = [attrs.evolve(r, stamp=None, expires=None) for r in page.records]
+        return page
+
+
+class BackwardsWithoutExpiry(MemoryDriver):
+    """What is asked for in descending order is read in another way."""
+
+    def query(
+        self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
+    ) -> QueryPage:
+        page = super().query(collection, plan, after, limit)
+        if plan.descending:
+            page.records = [attrs.evolve(record, expires=None) for record in page.records]
+        return page

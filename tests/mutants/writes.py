@@ -266,6 +266,22 @@ class ChecksOfForeignHold(MemoryDriver):
         return current is not None and current.write_id is None
 
 
+class LateOfManyWithoutStamps(MemoryDriver):
+    """Of many writes those after the 25th go another way."""
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        late = [w if w.fields is None else attrs.evolve(w, stamp=None) for w in writes[25:]]
+        return super().write_many([*writes[:25], *late])
+
+
+class LateOfACommitWithoutExpiry(MemoryDriver):
+    """Of a commit, the writes after the 25th go another way."""
+
+    def commit(self, writes: Sequence[Write], checks: Sequence[Check]) -> Committed | Rejected:
+        late = [attrs.evolve(write, expires=None) for write in writes[25:]]
+        return super().commit([*writes[:25], *late], checks)
+
+
 class ManyLockEachOther(MemoryDriver):
     """Many writes lock one record after the other; who waits too long fails as it happens."""
 

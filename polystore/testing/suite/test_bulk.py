@@ -75,13 +75,16 @@ def test_every_second_write_is_refused(driver: Driver, make: Make, condition: st
 def test_as_many_writes_as_one_call_takes(driver: Driver, make: Make) -> None:
     things = make()
     limit = driver.capabilities(things).batches.write_items
-    writes = [put(things, (f"k{i}",), n=i) for i in range(limit.most if limit else 500)]
+    width = limit.most if limit else 500
+    writes = [put(things, (f"k{i}",), stamp=i + 1, expires=5, n=i) for i in range(width)]
     outcomes = driver.write_many(writes)
     assert len(outcomes) == len(writes)
     assert all(isinstance(outcome, Written) for outcome in outcomes)
     reply = driver.read(things, [write.key for write in writes[-50:]], Consistency.STRONG)
-    read = [record and record.fields for record in reply.records]
-    assert read == [write.fields for write in writes[-50:]]
+    read = [r and (r.fields, r.write_id, r.stamp, r.expires) for r in reply.records]
+    assert read == [(w.fields, w.write_id, w.stamp, w.expires) for w in writes[-50:]]
+    tokens = [record and Written(record.token) for record in reply.records]
+    assert tokens == outcomes[-50:]
 
 
 @pytest.mark.rule("DRV-4", "KEY-4")

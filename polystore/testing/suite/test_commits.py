@@ -263,10 +263,13 @@ def test_a_commit_as_wide_as_it_may_be(driver: Driver, two: Two) -> None:
     things, others = two
     limit = driver.capabilities(things).transactions.items
     half = (limit.most if limit else 120) // 2
-    writes = [put(things, key_of(things)) for _ in range(half)]
+    writes = [put(things, key_of(things), stamp=7, expires=5, n=n) for n in range(half)]
     checks = [Check(others, key_of(others), NOTHING) for _ in range(half)]
-    committed(driver, writes, *checks)
-    assert found(driver, things, writes[-1].key) is not None
+    tokens = committed(driver, writes, *checks)
+    for write, token in ((writes[0], tokens[0]), (writes[-1], tokens[-1])):
+        record = there(driver, things, write.key)
+        assert (record.fields, record.write_id) == (write.fields, write.write_id)
+        assert (record.stamp, record.expires, record.token) == (7, 5, token)
     false = put(things, writes[-1].key, NOTHING, n="never")
     again = [put(things, key_of(things)) for _ in range(half)]
     for place in (0, half - 1):
