@@ -2,7 +2,8 @@
 
     pytest -p tests.mutants.hunt --pyargs polystore.testing.suite --hunted=FILE
 
-A driver that a test has caught is not tried any further. FILE gets what happened, as JSON.
+A driver that a test has caught is not tried any further. FILE gets what happened, as JSON. With
+--hunt-part=I/N it is only every N-th driver, from the I-th on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tests.mutants.kills import KILLS, NAMED
 class Hunt:
     """What became of each, by its class: the tests that ran, their seconds, who caught it."""
 
+    chosen: frozenset[str]
     ran: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(NAMED, 0))
     took: dict[str, float] = attrs.field(factory=lambda: dict.fromkeys(NAMED, 0.0))
     caught: dict[str, str] = attrs.field(factory=dict)
@@ -42,7 +44,11 @@ class Hunt:
         """Each driver meets the tests of its own rule. A failure is not shortened."""
         settings.register_profile("hunt", settings(), phases=[Phase.explicit, Phase.generate])
         settings.load_profile("hunt")
-        items[:] = [item for item in items if KILLS[NAMED[mutant_of(item)]] in rules_of(item)]
+        items[:] = [
+            item
+            for item in items
+            if (name := mutant_of(item)) in self.chosen and KILLS[NAMED[name]] in rules_of(item)
+        ]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -67,13 +73,15 @@ def mutant_of(item: pytest.Item) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where the outcome goes."""
+    """Where the outcome goes, and which drivers are tried."""
     parser.addoption("--hunted", type=Path)
+    parser.addoption("--hunt-part", default="0/1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The hunt begins with all of them."""
-    hunt = Hunt()
+    """The hunt begins with all of them, or all of a part."""
+    part, parts = map(int, config.getoption("--hunt-part").split("/"))
+    hunt = Hunt(frozenset([*NAMED][part::parts]))
     default_registry().register(named, "mutants")
     config.pluginmanager.register(hunt, "hunt")
 
