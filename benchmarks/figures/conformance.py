@@ -21,7 +21,7 @@ from benchmarks.figures.figure import Figure, Outcome
 from polystore.cli.conformance import with_a_harness
 from polystore.testing import suite
 from tests.architecture.test_spec import RULES, named_by_tests
-from tests.mutants.kills import KILLS
+from tests.mutants.kills import NAMED
 from tests.mutants.lying import ALL, CLAIMS
 from tests.mutants.procedures import PROCEDURES
 from tests.mutants.sessions import ROOT, hunted
@@ -147,20 +147,24 @@ def ci() -> Outcome:
 
 
 def mutants() -> Outcome:
-    """Who escaped with which seed; drivers and procedures at once, one process each."""
+    """Who escaped with which seed; as many sessions at once as there are cores."""
     began = time.monotonic()
     hunts = [
-        ("tests.mutants.hunt", [driver.__name__ for driver in KILLS],
-         ("--polystore-profile=smoke", "--hypothesis-seed={}")),
-        ("tests.mutants.hunt_pairs", [*PROCEDURES],
-         ("--polystore-profile=default", "--hunt-seed={}")),
+        hunt
+        for seed in range(SEEDS)
+        for hunt in (
+            (seed, "tests.mutants.hunt", [*NAMED],
+             ("--polystore-profile=smoke", f"--hypothesis-seed={seed}")),
+            (seed, "tests.mutants.hunt_pairs", [*PROCEDURES],
+             ("--polystore-profile=default", f"--hunt-seed={seed}")),
+        )
     ]  # fmt: skip
-    with ThreadPoolExecutor(len(hunts)) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = [each for part in pool.map(lambda hunt: _hunt(*hunt), hunts) for each in part]
     escaped = [f"{name} ({seed})" for name, seed, caught, _ in found if not caught]
     slowest, name = max((took, name) for name, _, _, took in found)
     told = (
-        f"{len(KILLS) + len(PROCEDURES)} mutants, {SEEDS} seeds in "
+        f"{len(NAMED) + len(PROCEDURES)} mutants, {SEEDS} seeds in "
         f"{time.monotonic() - began:.0f} s; escaped: {', '.join(escaped) or 'none'}; "
         f"slowest: {name}, {slowest:.1f} s"
     )
@@ -168,15 +172,12 @@ def mutants() -> Outcome:
 
 
 def _hunt(
-    plugin: str, names: Sequence[str], arguments: Sequence[str]
+    seed: int, plugin: str, names: Sequence[str], arguments: Sequence[str]
 ) -> list[tuple[str, int, bool, float]]:
-    """Each mutant with each seed: whether it was caught, and the seconds it took."""
-    found = []
-    for seed in range(SEEDS):
-        with TemporaryDirectory() as folder:
-            told = hunted(plugin, Path(folder), *(text.format(seed) for text in arguments))
-        found += [(name, seed, name in told["caught"], told["took"][name]) for name in names]
-    return found
+    """Each mutant with one seed: whether it was caught, and the seconds it took."""
+    with TemporaryDirectory() as folder:
+        told = hunted(plugin, Path(folder), *arguments)
+    return [(name, seed, name in told["caught"], told["took"][name]) for name in names]
 
 
 def refusing() -> Outcome:
