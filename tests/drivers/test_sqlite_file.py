@@ -280,6 +280,18 @@ def test_a_table_that_admits_a_key_twice_takes_no_put_until_created(
     assert driver.describe(THINGS).problems == ()
 
 
+@pytest.mark.rule("PLC-3")
+def test_a_table_that_is_complete_is_not_written_again(path: Path, open_file: Open) -> None:
+    """Each process of a fleet may ask for it when it starts."""
+    driver = open_file()
+    things = Collection("things", ["id"], indexes={"by_n": ["n"]})
+    driver.create(things)
+    with closing(sqlite3.connect(path)) as other:
+        before = other.execute("PRAGMA data_version").fetchone()
+        driver.create(things)
+        assert other.execute("PRAGMA data_version").fetchone() == before
+
+
 @pytest.mark.rule("DRV-11", "DRV-10", "WR-9")
 def test_a_file_that_is_closed_beneath_running_calls_again_and_again(open_file: Open) -> None:
     """SQLite crashes where a connection is closed that is in use."""

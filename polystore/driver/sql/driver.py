@@ -318,10 +318,12 @@ class SqlDriver(Driver):
             provision.add_index(connection, self.dialect, layout, one)
         kept = Kept(collection.key, joined(declared, layout.kept), columns)
         self.note(connection, layout, kept)
+        laid = columns.keys() <= layout.fields
+        if laid and not missing:
+            return
         now = self._now(connection, collection)
-        if columns.keys() <= layout.fields:
-            if missing:
-                provision.fill(connection, now, now.placed)
+        if laid:
+            provision.fill(connection, now, now.placed)
         else:
             # A column that was there before is the place of its field already.
             provision.fill(connection, now.without(columns.keys() - {*layout.columns}), now.relaid)

@@ -102,15 +102,15 @@ def read_layout(connection: sqlite3.Connection, collection: Collection) -> Layou
     )
 
 
-def note_indexes(connection: sqlite3.Connection, table: str, kept: Sequence[Policed]) -> None:
-    """Write down what a table's entries hold."""
-    if not kept:
+def note_indexes(connection: sqlite3.Connection, table: str, new: Sequence[Policed]) -> None:
+    """Write down what a table's entries hold, of the indexes that are new."""
+    if not new:
         return
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {INDEXES} (tbl TEXT NOT NULL, name TEXT NOT NULL, "
         "fields TEXT NOT NULL, policy TEXT NOT NULL, PRIMARY KEY (tbl, name))"
     )
-    for one in kept:
+    for one in new:
         name, fields, policy = one.told
         told = (table, name, json.dumps(fields), policy)
         connection.execute(f"INSERT OR REPLACE INTO {INDEXES} VALUES (?, ?, ?, ?)", told)

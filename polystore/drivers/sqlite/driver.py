@@ -74,7 +74,8 @@ class SqliteDriver(SqlDriver):
 
     def note(self, connection: sqlite3.Connection, layout: Layout, kept: Kept) -> None:
         """Each index has a column, so that no insert of before fits the table any more."""
-        catalogue.note_indexes(connection, layout.name, kept.indexes)
+        new = [one for one in kept.indexes if one not in layout.kept]
+        catalogue.note_indexes(connection, layout.name, new)
 
     def create(self, collection: Collection) -> None:
         self._threads.get(make=True)
