@@ -174,10 +174,15 @@ def _is_plain(number: float | Decimal) -> bool:
     return written.is_finite() and LEAST <= abs(written) < MOST
 
 
-def _wrong(collection: Collection, driver: str, problem: str) -> ConfigError:
+def misplaced(driver: str, collection: Collection, problem: str) -> ConfigError:
+    """What is said of a placement that is wrong."""
     return ConfigError(
-        f"placement in {driver}: {OPTION} {problem}", collection=collection.name, driver=driver
+        f"placement in {driver}: {problem}", collection=collection.name, driver=driver
     )
+
+
+def _wrong(collection: Collection, driver: str, problem: str) -> ConfigError:
+    return misplaced(driver, collection, f"{OPTION} {problem}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ import attrs
 
 from polystore.driver.bookkeeping import PACKED
 from polystore.driver.keycodec import decode_key, encode_key
-from polystore.driver.policies import OPTION, Policed, Policy, policed
+from polystore.driver.policies import OPTION, Policed, Policy, misplaced, policed
 from polystore.errors import ConfigError, InvalidKey
 from polystore.schema import Collection, Index
 from polystore.values import RESERVED, Key
@@ -214,9 +214,7 @@ def _ttl(collection: Collection, indexed: frozenset[str]) -> str | None:
 
 
 def _wrong(collection: Collection, problem: str) -> ConfigError:
-    return ConfigError(
-        f"placement in datastore: {problem}", collection=collection.name, driver="datastore"
-    )
+    return misplaced("datastore", collection, problem)
 
 
 def _unindexed(collection: Collection, indexed: frozenset[str]) -> frozenset[str]:

@@ -10,7 +10,7 @@ import attrs
 
 from polystore.driver.keycodec import encode_key
 from polystore.driver.ordering import encode_ordered
-from polystore.driver.policies import OPTION, Policed, policed
+from polystore.driver.policies import OPTION, Policed, misplaced, policed
 from polystore.errors import ConfigError
 from polystore.schema import Collection
 from polystore.values import RESERVED, Key
@@ -173,6 +173,4 @@ def is_reserved(name: str) -> bool:
 
 
 def _wrong(collection: Collection, problem: str) -> ConfigError:
-    return ConfigError(
-        f"placement in dynamodb: {problem}", collection=collection.name, driver="dynamodb"
-    )
+    return misplaced("dynamodb", collection, problem)

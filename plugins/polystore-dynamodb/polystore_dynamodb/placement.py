@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from polystore.driver.keycodec import decode_key, encode_key
+from polystore.driver.policies import misplaced
 from polystore.errors import ConfigError, InvalidKey
 from polystore.schema import Collection, Index, KeyField
 from polystore.values import INT_MAX, INT_MIN, RESERVED, Key
@@ -167,9 +168,7 @@ def table_of(collection: Collection, prefix: str) -> Table:
 
 
 def _wrong(collection: Collection, problem: str) -> ConfigError:
-    return ConfigError(
-        f"placement in dynamodb: {problem}", collection=collection.name, driver="dynamodb"
-    )
+    return misplaced("dynamodb", collection, problem)
 
 
 def _table_name(collection: Collection, prefix: str) -> str:

@@ -12,8 +12,7 @@ from typing import Any
 import attrs
 
 from polystore.driver.document import ABSENT
-from polystore.driver.policies import OPTION
-from polystore.errors import ConfigError
+from polystore.driver.policies import OPTION, misplaced
 from polystore.schema import Collection
 from polystore.values import RESERVED, same
 
@@ -67,20 +66,13 @@ def placed_columns(
     placement = collection.placement(driver)
     unknown = sorted(set(placement) - {OPTION, COLUMNS})
     if unknown:
-        raise _wrong(
-            collection, driver, f"unknown option {unknown}; there are: {COLUMNS}, {OPTION}"
-        )
+        problem = f"unknown option {unknown}; there are: {COLUMNS}, {OPTION}"
+        raise misplaced(driver, collection, problem)
     columns = placement.get(COLUMNS, {})
     if not isinstance(columns, Mapping) or not set(map(str, columns.values())) <= set(kinds):
-        raise _wrong(collection, driver, f"{COLUMNS}: a field has one of {', '.join(kinds)}")
+        raise misplaced(driver, collection, f"{COLUMNS}: a field has one of {', '.join(kinds)}")
     for name in columns:
         if name in collection.key_names or name.startswith(RESERVED) or not fits(name):
             problem = f"{COLUMNS}: the field {name!r} can have no column of its own"
-            raise _wrong(collection, driver, problem)
+            raise misplaced(driver, collection, problem)
     return dict(columns)
-
-
-def _wrong(collection: Collection, driver: str, problem: str) -> ConfigError:
-    return ConfigError(
-        f"placement in {driver}: {problem}", collection=collection.name, driver=driver
-    )

@@ -29,7 +29,7 @@ from polystore.driver.absence import check_key, closed, no_collection, no_index,
 from polystore.driver.bookkeeping import holds, refusals
 from polystore.driver.kept import Kept
 from polystore.driver.paging import position
-from polystore.driver.policies import OPTION, Policed, empties, policed
+from polystore.driver.policies import OPTION, Policed, empties, misplaced, policed
 from polystore.driver.spans import span
 from polystore.drivers.memory.table import Table
 from polystore.errors import ConfigError, DriverError, PolystoreError
@@ -216,9 +216,5 @@ def _indexes(collection: Collection) -> tuple[Policed, ...]:
     """
     unknown = sorted(set(collection.placement("memory")) - {OPTION})
     if unknown:
-        raise ConfigError(
-            f"placement in memory: unknown option {unknown}; there is: {OPTION}",
-            collection=collection.name,
-            driver="memory",
-        )
+        raise misplaced("memory", collection, f"unknown option {unknown}; there is: {OPTION}")
     return policed(collection, "memory")
