@@ -149,18 +149,15 @@ def ci() -> Outcome:
 def mutants() -> Outcome:
     """Who escaped with which seed; as many sessions at once as there are cores."""
     began = time.monotonic()
-    hunts = [
-        hunt
-        for seed in range(SEEDS)
-        for hunt in (
-            (seed, "tests.mutants.hunt", [*NAMED],
-             ("--polystore-profile=smoke", f"--hypothesis-seed={seed}")),
-            (seed, "tests.mutants.hunt_pairs", [*PROCEDURES],
-             ("--polystore-profile=default", f"--hunt-seed={seed}")),
-        )
+    kinds = [
+        ("tests.mutants.hunt", [*NAMED], ("--polystore-profile=smoke", "--hypothesis-seed={}")),
+        ("tests.mutants.hunt_pairs", [*PROCEDURES],
+         ("--polystore-profile=default", "--hunt-seed={}")),
     ]  # fmt: skip
+    hunts = product(range(SEEDS), kinds)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [each for part in pool.map(lambda hunt: _hunt(*hunt), hunts) for each in part]
+        parts = pool.map(lambda hunt: _hunt(hunt[0], *hunt[1]), hunts)
+        found = [each for part in parts for each in part]
     escaped = [f"{name} ({seed})" for name, seed, caught, _ in found if not caught]
     slowest, name = max((took, name) for name, _, _, took in found)
     told = (
@@ -176,7 +173,7 @@ def _hunt(
 ) -> list[tuple[str, int, bool, float]]:
     """Each mutant with one seed: whether it was caught, and the seconds it took."""
     with TemporaryDirectory() as folder:
-        told = hunted(plugin, Path(folder), *arguments)
+        told = hunted(plugin, Path(folder), *(text.format(seed) for text in arguments))
     return [(name, seed, name in told["caught"], told["took"][name]) for name in names]
 
 
