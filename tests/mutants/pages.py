@@ -187,8 +187,8 @@ class SnapshotWithoutSegments(MemoryDriver):
         return super().scan(collection, part, cursor, limit)
 
 
-def _of_a_megabyte(records: Sequence[Stored]) -> list[Stored]:
-    size, found = 0, []
+def _of_a_megabyte(records: list[Stored]) -> list[Stored]:
+    size, found = 0, list[Stored]()
     for record in records:
         size += len(canonical(record.fields))
         if size > MEGABYTE:
@@ -197,25 +197,33 @@ def _of_a_megabyte(records: Sequence[Stored]) -> list[Stored]:
     return found
 
 
+def _a_thousand(records: list[Stored]) -> list[Stored]:
+    return records[:1000]
+
+
 class QueryOfAMegabyte(MemoryDriver):
     """What the database gives at once is all there is."""
+
+    given = staticmethod(_of_a_megabyte)
 
     def query(
         self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
     ) -> QueryPage:
         page = super().query(collection, plan, after, limit)
-        whole = len(found := _of_a_megabyte(page.records)) == len(page.records)
+        whole = len(found := self.given(page.records)) == len(page.records)
         return QueryPage(found, page.next if whole else None)
 
 
 class ScanOfAMegabyte(MemoryDriver):
     """The same of a scan."""
 
+    given = staticmethod(_of_a_megabyte)
+
     def scan(
         self, collection: Collection, segment: Segment, cursor: str | None, limit: int
     ) -> ScanPage:
         page = super().scan(collection, segment, cursor, limit)
-        whole = len(found := _of_a_megabyte(page.records)) == len(page.records)
+        whole = len(found := self.given(page.records)) == len(page.records)
         return ScanPage(found, page.cursor if whole else None)
 
 
@@ -231,24 +239,16 @@ class ReadOfAMegabyte(MemoryDriver):
         return ReadReply([r if r and r.key in there else None for r in reply.records])
 
 
-class QueryOfAThousand(MemoryDriver):
+class QueryOfAThousand(QueryOfAMegabyte):
     """The database gives 1,000 records, whatever it is asked for."""
 
-    def query(
-        self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
-    ) -> QueryPage:
-        page = super().query(collection, plan, after, limit)
-        return page if len(page.records) <= 1000 else QueryPage(page.records[:1000], None)
+    given = staticmethod(_a_thousand)
 
 
-class ScanOfAThousand(MemoryDriver):
+class ScanOfAThousand(ScanOfAMegabyte):
     """The same of a scan."""
 
-    def scan(
-        self, collection: Collection, segment: Segment, cursor: str | None, limit: int
-    ) -> ScanPage:
-        page = super().scan(collection, segment, cursor, limit)
-        return page if len(page.records) <= 1000 else ScanPage(page.records[:1000], None)
+    given = staticmethod(_a_thousand)
 
 
 class Collated(MemoryDriver):

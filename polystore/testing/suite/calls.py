@@ -18,6 +18,7 @@ from polystore.driver import (
     QueryPage,
     Refused,
     Rejected,
+    ScanPage,
     Segment,
     Stored,
     Token,
@@ -184,6 +185,21 @@ def answer(
     return [r for page in pages(driver, collection, plan, limit, after) for r in page.records]
 
 
+def scan_pages(
+    driver: Driver, collection: Collection, segment: Segment, limit: int, cursor: str | None = None
+) -> Iterator[ScanPage]:
+    """The pages of a segment, each asked for when it is wanted, to its end."""
+    while True:
+        page = driver.scan(collection, segment, cursor, limit)
+        assert len(page.records) <= limit
+        yield page
+        if page.cursor is None:
+            return
+        assert type(page.cursor) is str, "a cursor is text, which is kept and sent"
+        assert page.cursor != cursor, "the scan does not go on"
+        cursor = page.cursor
+
+
 def scanned(
     driver: Driver,
     collection: Collection,
@@ -192,16 +208,8 @@ def scanned(
     cursor: str | None = None,
 ) -> list[Stored]:
     """All records of a segment, by default of the whole collection."""
-    records: list[Stored] = []
-    while True:
-        page = driver.scan(collection, segment or Segment(), cursor, limit)
-        assert len(page.records) <= limit
-        records += page.records
-        if page.cursor is None:
-            return records
-        assert type(page.cursor) is str, "a cursor is text, which is kept and sent"
-        assert page.cursor != cursor, "the scan does not go on"
-        cursor = page.cursor
+    parts = scan_pages(driver, collection, segment or Segment(), limit, cursor)
+    return [record for page in parts for record in page.records]
 
 
 def error_of(driver: Driver, call: Callable[[], object]) -> PolystoreError:

@@ -6,6 +6,8 @@ import os
 import random
 import sys
 import traceback
+from functools import partial
+from itertools import islice
 from time import monotonic_ns
 
 import attrs
@@ -27,7 +29,7 @@ from polystore.driver import (
 from polystore.errors import Contention, OutcomeUnknown, PolystoreError, Throttled
 from polystore.schema import Collection
 from polystore.testing.history import DONE, Operation
-from polystore.testing.suite.calls import delete, fields_of, put, told_of, written
+from polystore.testing.suite.calls import delete, fields_of, put, scan_pages, told_of, written
 from polystore.values import Fields, Key
 
 KEYS: list[Key] = [("a",), ("b",)]
@@ -135,14 +137,9 @@ class Scans:
     most: int = 1000
 
     def __call__(self, driver: Driver) -> tuple[list[Key], str | None]:
-        keys, cursor = list[Key](), self.cursor
-        for _ in range(self.most):
-            page = driver.scan(self.things, self.segment, cursor, 5)
-            keys += [record.key for record in page.records]
-            cursor = page.cursor
-            if cursor is None:
-                break
-        return keys, cursor
+        parts = scan_pages(driver, self.things, self.segment, 5, self.cursor)
+        pages = list(islice(parts, self.most))
+        return [record.key for page in pages for record in page.records], pages[-1].cursor
 
 
 @attrs.define
@@ -175,7 +172,7 @@ class Counts:
             assert record is not None
             more = amount_of(record.fields) + 1
             write = put(self.things, self.key, Unchanged(record.token), n=more)
-            told = told_of(driver, lambda write=write: driver.write(write))  # type: ignore[misc]
+            told = told_of(driver, partial(driver.write, write))
             if isinstance(told, OutcomeUnknown):
                 counted.unknown += 1
             elif isinstance(told, Written):

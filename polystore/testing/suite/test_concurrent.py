@@ -28,6 +28,7 @@ from polystore.testing.child import Processes
 from polystore.testing.harness import Address
 from polystore.testing.history import Operation, check
 from polystore.testing.suite.calls import (
+    WRITINGS,
     Make,
     answer,
     committed,
@@ -151,7 +152,7 @@ def test_threads_of_one_driver_get_each_its_own_answers(driver: Driver, make: Ma
 
 
 @pytest.mark.rule("DRV-7", "DRV-10", "DRV-17")
-@pytest.mark.parametrize("together", ["among many", "in a commit"])
+@pytest.mark.parametrize("together", WRITINGS[1:])
 def test_writers_of_the_same_records_in_other_orders_give_way_or_write(
     driver: Driver, another: Driver, make: Make, together: str
 ) -> None:
@@ -159,8 +160,6 @@ def test_writers_of_the_same_records_in_other_orders_give_way_or_write(
     things = make()
     keys: list[Key] = [(f"k{n}",) for n in range(6)]
     atomic = together == "in a commit"
-    if atomic and driver.capabilities(things).transactions.scope is not Scope.STORE:
-        return
 
     def work(number: int) -> None:
         opening = (driver, another)[number % 2]

@@ -8,7 +8,7 @@ import pytest
 
 from polystore.driver import Consistency, Driver, Segment, Stored
 from polystore.queries import QueryPlan
-from polystore.schema import Collection, Index
+from polystore.schema import Collection
 from polystore.testing.harness import Harness
 from polystore.testing.suite.calls import (
     Make,
@@ -18,14 +18,15 @@ from polystore.testing.suite.calls import (
     fill,
     pages,
     put,
+    scan_pages,
     scanned,
     written,
 )
+from polystore.testing.suite.test_indexes import BY_TWO
 from polystore.values import Key
 
 pytestmark = pytest.mark.about_what_is_stored
 
-BY_TWO = Index("by_two", ("state", "rank"))
 PLANS = {"partition": QueryPlan(None, ("p",)), "index": QueryPlan(BY_TWO, ("s",))}
 RECORDS = 9
 
@@ -59,8 +60,8 @@ def test_a_page_goes_on_after_its_place_and_shows_what_is_there_then(
     records, place = begun(driver, things, plan)
     assert place is not None
     order = range(RECORDS)[::-1] if descending else range(RECORDS)
-    at = order.index(records[-1].key[1])  # type: ignore[arg-type]  # an int
-    last, after, gone, changed, *rest = order[at:]
+    keys: list[Key] = [("p", n) for n in order]
+    last, after, gone, changed, *rest = order[keys.index(records[-1].key) :]
     new, moved = (-1, -2) if descending else (RECORDS, RECORDS + 1)
     expected = {n: (n, 0) for n in (after, *rest, new)} | {changed: (changed, 1)}
     written(another, delete(things, ("p", gone)))
@@ -87,15 +88,10 @@ def test_a_scan_goes_on_where_the_records_of_its_page_are_gone(
     fill(driver, [put(things, key) for key in keys])
     seen: list[Key] = []
     for index in range(count):
-        cursor = None
-        while True:
-            page = driver.scan(things, Segment(index, count), cursor, 3)
+        for page in scan_pages(driver, things, Segment(index, count), 3):
             seen += [record.key for record in page.records]
             for record in page.records:
                 written(another, delete(things, record.key))
-            cursor = page.cursor
-            if cursor is None:
-                break
     assert sorted(seen) == keys
 
 

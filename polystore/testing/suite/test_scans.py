@@ -9,7 +9,16 @@ import pytest
 from polystore.driver import Driver, Segment
 from polystore.schema import Collection
 from polystore.testing.harness import Harness
-from polystore.testing.suite.calls import Make, delete, fill, put, scanned, tombstone, written
+from polystore.testing.suite.calls import (
+    Make,
+    delete,
+    fill,
+    put,
+    scan_pages,
+    scanned,
+    tombstone,
+    written,
+)
 from polystore.values import Key
 
 SHAPES = {
@@ -82,16 +91,12 @@ def test_a_scan_goes_on_in_another_process(
         segment = Segment(i, count)
         seen: set[Key] = set()
         everything = {r.key for r in scanned(driver, filled, segment)}
-        cursor = None
-        while True:
-            page = driver.scan(filled, segment, cursor, 17)
+        for page in scan_pages(driver, filled, segment, 17):
             seen |= {r.key for r in page.records}
-            cursor = page.cursor
-            if cursor is None:
-                break
-            rest = [r.key for r in scanned(resumed, filled, segment, 50, cursor)]
-            assert len(rest) == len(set(rest))
-            assert set(rest) == everything - seen
+            if page.cursor is not None:
+                rest = [r.key for r in scanned(resumed, filled, segment, 50, page.cursor)]
+                assert len(rest) == len(set(rest))
+                assert set(rest) == everything - seen
         assert seen == everything
     resumed.close()
 
@@ -107,17 +112,13 @@ def test_what_stays_is_found_while_others_come_and_go(
     staying = {(f"k{i % 7}", i) for i in range(80) if i % 4}
     found: set[Key] = set()
     for i in range(count):
-        cursor, page_number = None, 0
-        while True:
-            page = driver.scan(things, Segment(i, count), cursor, 8)
+        for number, page in enumerate(scan_pages(driver, things, Segment(i, count), 8)):
             found |= {r.key for r in page.records}
-            n = 4 * page_number
+            turn = number % 20
+            n = 4 * turn
             written(another, delete(things, (f"k{n % 7}", n)))
-            written(another, put(things, (f"new{page_number}", n), n=1))
+            written(another, put(things, (f"new{turn}", n), n=1))
             written(another, put(things, (f"k{(n + 1) % 7}", n + 1), n=2, more="x" * 50))
-            cursor, page_number = page.cursor, (page_number + 1) % 20
-            if cursor is None:
-                break
     assert found >= {key for key in staying if key[1] < 80}
 
 

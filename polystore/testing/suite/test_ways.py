@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import attrs
@@ -10,7 +10,7 @@ import pytest
 
 from polystore.driver import NOTHING, Consistency, Driver, Segment, Stored, Write, Written
 from polystore.queries import From, QueryPlan
-from polystore.schema import Collection, Index
+from polystore.schema import Collection
 from polystore.testing.harness import Harness
 from polystore.testing.suite.calls import (
     WRITINGS,
@@ -26,12 +26,12 @@ from polystore.testing.suite.calls import (
     written,
 )
 from polystore.testing.suite.test_commits import STORE
+from polystore.testing.suite.test_indexes import BY_TWO
 from polystore.testing.suite.test_values import ODD
 from polystore.values import Key, canonical
 
 pytestmark = pytest.mark.about_what_is_stored
 
-BY_TWO = Index("by_two", ("state", "rank"))
 IN_STATE = QueryPlan(BY_TWO, ("s",))
 
 Reading: TypeAlias = Callable[[Driver, Collection, list[Key]], list[Stored | None]]
@@ -79,13 +79,7 @@ def test_a_record_is_what_was_written_by_every_way_to_read_it(
         writes[write.key] = write
         assert isinstance(sent(driver, write, writing), Written)
     harness.settle()
-    tokens = {record.key: record.token for record in there(driver, things, [*writes], "one by one")}
-    for name in READINGS:
-        records = there(driver, things, [*writes], name)
-        for record in records:
-            assert is_as_written(record, writes[record.key]), f"{name}, {record.key}"
-            assert record.token == tokens[record.key], f"{name}, {record.key}"
-        assert len(records) == len(writes) or (name == "refusal" and not records)
+    read_alike(driver, things, writes, READINGS.keys())
 
 
 EXPIRIES = (None, 5, 2**52)
@@ -93,6 +87,20 @@ EXPIRIES = (None, 5, 2**52)
 
 def there(driver: Driver, things: Collection, keys: list[Key], name: str) -> list[Stored]:
     return [record for record in READINGS[name](driver, things, keys) if record is not None]
+
+
+def read_alike(
+    driver: Driver, things: Collection, writes: dict[Key, Write], names: Iterable[str]
+) -> None:
+    """The records of some writes are these, under one token, by each of these ways to read."""
+    tokens = {record.key: record.token for record in there(driver, things, [*writes], "one by one")}
+    assert [*tokens] == [*writes]
+    for name in names:
+        records = there(driver, things, [*writes], name)
+        for record in records:
+            assert is_as_written(record, writes[record.key]), f"{name}, {record.key}"
+            assert record.token == tokens[record.key], f"{name}, {record.key}"
+        assert len(records) == len(writes) or (name == "refusal" and not records), name
 
 
 @pytest.mark.rule("DRV-3", "DRV-13", "VAL-2")
@@ -122,14 +130,7 @@ def test_what_another_program_wrote_is_found_by_every_way(
     for key in KEYS:
         harness.poke(things, key, {"n": 1})
     harness.settle()
-    tokens = {record.key: record.token for record in there(driver, things, KEYS, "one by one")}
-    assert [*tokens] == KEYS
-    for name in READINGS.keys() - {"index", "index, pages"}:
-        records = there(driver, things, KEYS, name)
-        for record in records:
-            assert is_as_written(record, writes[record.key]), name
-            assert record.token == tokens[record.key], name
-        assert len(records) == len(KEYS) or (name == "refusal" and not records), name
+    read_alike(driver, things, writes, READINGS.keys() - {"index", "index, pages"})
 
 
 KEYS: list[Key] = [("p", 1), ("p", 2), ("p", 3)]
