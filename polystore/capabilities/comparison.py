@@ -70,16 +70,18 @@ def _difference(path: str, wanted: Any, offered: Any, names: tuple[str, str] | N
 
 
 def _effect(path: str, wanted: Any, offered: Any) -> Effect:
-    if path == "values.native":
-        return Effect.TRANSLATED
     if path == "indexes.empty":
         lesser = [
             offered[i] for i in wanted if i in offered and not within(path, wanted[i], offered[i])
         ]
         return _OF_EMPTY[min(lesser, key=lambda rule: rule.strength, default=EmptyIndexed.REJECTED)]
-    return _OF_GROUP.get(path.partition(".")[0], Effect.REFUSED)
+    return _OF_PATH.get(path) or _OF_GROUP.get(path.partition(".")[0], Effect.REFUSED)
 
 
+_OF_PATH: Mapping[str, Effect] = {
+    "values.native": Effect.TRANSLATED,
+    "indexes.filled": Effect.WEAKER,
+}
 _OF_GROUP: Mapping[str, Effect] = {
     "reads": Effect.WEAKER,
     "expiry": Effect.WEAKER,

@@ -16,6 +16,7 @@ from polystore.capabilities.terms import (
     CONDITIONS,
     EmptyIndexed,
     EmptyKey,
+    Filling,
     Freshness,
     Limit,
     Removal,
@@ -100,7 +101,7 @@ def _frozen(by_name: Mapping[str, EmptyIndexed]) -> Mapping[str, EmptyIndexed]:
 
 @attrs.frozen(kw_only=True)
 class Indexes:
-    """Declared indexes: sizes of a record's entry, and what becomes of empty and null values.
+    """Declared indexes: sizes of a record's entry, and which records they hold.
 
     Attributes:
         value: the largest single value.
@@ -108,12 +109,15 @@ class Indexes:
         rest: the other fields' values and the key, where they are stored as one.
         empty: of each index, by name, what becomes of a value that is empty, null or not of the
             type that the index declares.
+        filled: which records an index holds that ``create`` adds to those of a collection, or makes
+            otherwise than it was: all, or those that are written from then on.
     """
 
     value: Limit | None = None
     first: Limit | None = None
     rest: Limit | None = None
     empty: Mapping[str, EmptyIndexed] = attrs.field(factory=dict, converter=_frozen, hash=False)
+    filled: Filling = Filling.ALL
 
 
 @attrs.frozen(kw_only=True)

@@ -68,6 +68,13 @@ class EmptyIndexed(Rule):
     INDEXED = "indexed"
 
 
+class Filling(Rule):
+    """Which records an index holds that is made, or made otherwise, where records are already."""
+
+    WRITTEN = "written"
+    ALL = "all"
+
+
 class Removal(Rule):
     """Who removes a record that has expired; it is hidden whether or not anybody has."""
 

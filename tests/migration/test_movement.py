@@ -67,6 +67,7 @@ async def claimed(member: SimulatedMember, write: Write, tries: int) -> Row | No
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.rule("MIR-9", "MIR-2", "WR-4", "VER-2", "RCV-6")
 @pytest.mark.timeout(max(300, 3 * len(CHOSEN)))
 def test_every_promise_holds_with_a_mirror_without_conditions() -> None:

@@ -23,6 +23,7 @@ LONG = 100
 CHOSEN = seeds(LONG, 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.rule(
     "STG-4", "WR-9", "WR-4", "MIR-3", "MIR-6", "TX-4", "VER-2", "SHD-2", "EPO-2", "DIA-5", "RCV-6"
 )

@@ -47,6 +47,7 @@ from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.testing.harnesses.memory import MemoryHarness
 from polystore.values import RESERVED, Key, canonical, depth
+from tests.mutants.there import create_unfilled
 
 CLAIMS = tuple(path for path, _ in leaves(Capabilities()))
 """Everything that a driver can lie about."""
@@ -192,6 +193,10 @@ class Lying(MemoryDriver):
                     for name, v in record.fields.items()
                 }
         return reply
+
+    def create(self, collection: Collection) -> None:
+        lies = self.lies("indexes.filled")
+        create_unfilled(self, collection, lambda before, kept: lies and before != kept)
 
     def query(
         self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int

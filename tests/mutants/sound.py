@@ -6,6 +6,9 @@ that would be no rule.
 
 from __future__ import annotations
 
+import attrs
+
+from polystore.capabilities import Capabilities, Filling
 from polystore.driver import QueryPage, Refused, ScanPage, Segment, Write, Written
 from polystore.plugin.registry import default_registry
 from polystore.plugin.specs import DriverSpec, hookimpl
@@ -13,10 +16,11 @@ from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
 from polystore.testing.harnesses.memory import MemoryHarness
 from tests.mutants.claims import WithoutTransactions
+from tests.mutants.there import create_unfilled
 
 
 class Least(WithoutTransactions):
-    """No transactions, no words about refusals, no halves; pages are short, or empty."""
+    """No transactions, no words about refusals, no halves; short pages; unfilled indexes."""
 
     def write(self, write: Write) -> Written | Refused:
         outcome = super().write(write)
@@ -32,6 +36,14 @@ class Least(WithoutTransactions):
     ) -> ScanPage:
         page = super().scan(collection, segment, cursor or None, max(1, limit // 2))
         return page if cursor is not None else ScanPage([], "")
+
+    def capabilities(self, collection: Collection) -> Capabilities:
+        promised = super().capabilities(collection)
+        indexes = attrs.evolve(promised.indexes, filled=Filling.WRITTEN)
+        return attrs.evolve(promised, indexes=indexes)
+
+    def create(self, collection: Collection) -> None:
+        create_unfilled(self, collection, lambda before, kept: before != kept)
 
     def halve(self, collection: Collection, segment: Segment) -> bool:
         return False

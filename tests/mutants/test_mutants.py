@@ -10,6 +10,8 @@ from tests.mutants.kills import KILLS, NAMED
 from tests.mutants.procedures import PROCEDURES
 from tests.mutants.sessions import hunted, session
 
+pytestmark = pytest.mark.slow
+
 PARTS = 6
 """Some twenty seconds each, so that no run of the tests waits for one of minutes."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -24,6 +24,7 @@ from polystore.driver import (
 )
 from polystore.driver.absence import closed
 from polystore.driver.bookkeeping import holds
+from polystore.driver.policies import Policed
 from polystore.drivers.memory import MemoryDriver
 from polystore.drivers.memory.driver import Space
 from polystore.drivers.memory.table import Table
@@ -66,6 +67,56 @@ class CreateForgetsIndexes(MemoryDriver):
             table.indexes, table._orders = {}, []
             for index in kept.values():
                 table.add_index(index)
+
+
+class CreateFillsNothing(MemoryDriver):
+    """A new index holds what is written from then on."""
+
+    def create(self, collection: Collection) -> None:
+        create_unfilled(self, collection, lambda before, kept: before is None)
+
+
+class CreateChangesNothing(MemoryDriver):
+    """An index of other fields holds what is written from then on."""
+
+    def create(self, collection: Collection) -> None:
+        create_unfilled(self, collection, lambda before, kept: before not in (None, kept))
+
+
+class ChangedIndexKeepsEntries(MemoryDriver):
+    """Under other fields, records lie where they lay until they are written again."""
+
+    def create(self, collection: Collection) -> None:
+        there = self._tables.get(collection.name)
+        entries = {key: row.entries for key, row in there.rows.items()} if there else {}
+        orders = there._orders if there else []
+        super().create(collection)
+        table = self._tables[collection.name]
+        if len(table._orders) == len(orders):
+            table._orders = orders
+            for key, row in table.rows.items():
+                row.entries = entries[key]
+
+
+def create_unfilled(
+    driver: MemoryDriver, collection: Collection, leaves: Callable[[Policed | None, Policed], bool]
+) -> None:
+    """Create a collection, and leave the records that are there out of some indexes.
+
+    Args:
+        driver: what makes it.
+        collection: what is declared.
+        leaves: says of which indexes, given what was there under the name, and what is now.
+    """
+    there = driver._tables.get(collection.name)
+    before = dict(there.indexes) if there is not None else {}
+    MemoryDriver.create(driver, collection)
+    table = driver._tables[collection.name]
+    for place, (name, kept) in enumerate(table.indexes.items()):
+        if leaves(before.get(name), kept):
+            table._orders[place].clear()
+            for row in table.rows.values():
+                row.entries[place] = None
 
 
 class DropLeavesRecords(MemoryDriver):

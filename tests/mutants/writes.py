@@ -83,6 +83,17 @@ class RefusedAndWritten(MemoryDriver):
         return outcome
 
 
+class StampsRefusedWithoutExpiry(MemoryDriver):
+    """What refuses a stamp is told by a statement of its own."""
+
+    def write(self, write: Write) -> Written | Refused:
+        outcome = super().write(write)
+        if isinstance(outcome, Refused) and isinstance(write.condition, OlderThan):
+            assert outcome.current is not None
+            return Refused(True, attrs.evolve(outcome.current, expires=None))
+        return outcome
+
+
 class DeleteOfNothingRefused(MemoryDriver):
     """It wants something to delete."""
 

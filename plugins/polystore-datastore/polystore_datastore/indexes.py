@@ -86,16 +86,21 @@ def _matching(
 ) -> Iterator[Stored]:
     """The records of a batch that are really in the index, and meet the plan by type too.
 
-    The index may have had another policy when a record was written.
+    The index may have been another when a record was written: of other fields, or a policy.
     """
     ranged, index = len(plan.equals), kept.index
+    name = index_property(index.name)
     for result in batch.entity_results:
         record = stored(place, result)
         if record is None or record.fields is None:
             continue
         if kept.sparse and unfit(index, record.fields) is not None:
             continue
-        if kept.native and step.text and is_native_entry(place, index, record.fields):
+        if step.text:
+            there = result.entity.properties[name].string_value
+            apart = not (kept.native and is_native_entry(place, index, record.fields))
+            if apart and there == kept.entry(record.fields, record.key):
+                yield record
             continue
         values = [record.fields.get(name, _ABSENT) for name in index.fields]
         if (

@@ -6,6 +6,7 @@ from polystore.capabilities import (
     Batches,
     Capabilities,
     Expiry,
+    Filling,
     Indexes,
     Keys,
     Limit,
@@ -82,6 +83,7 @@ def capabilities_of(place: Place) -> Capabilities:
         indexes=Indexes(
             value=INDEXED,
             empty=empties(place.indexes),
+            filled=Filling.WRITTEN,
         ),
         expiry=Expiry(removal=Removal.PURGE if place.ttl is None else Removal.DATABASE),
     )

@@ -167,7 +167,15 @@ class DynamoDBDriver(Driver):
         if made is None:
             return QueryPage([], None)
         request, sort = made
-        return query_page(table, index, plan, sort, self._ask(request))
+        found: list[Stored] = []
+        while True:
+            reply = self._ask(request)
+            page = query_page(table, index, plan, sort, reply)
+            found += page.records
+            if page.next is not None or not reply.get("LastEvaluatedKey"):
+                return QueryPage(found, page.next)
+            request["ExclusiveStartKey"] = reply["LastEvaluatedKey"]
+            request["Limit"] = limit - len(found)
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         reply: dict[str, Any] = self._connection.call("query", **request)

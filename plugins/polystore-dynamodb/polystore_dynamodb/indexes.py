@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import attrs
 
+from polystore.driver import Stored
 from polystore.driver.keycodec import encode_key
 from polystore.driver.ordering import encode_ordered
 from polystore.driver.policies import OPTION, Policed, misplaced, policed
@@ -56,6 +57,12 @@ class OwnIndex:
             values = [fields[name] for name in self.policed.index.fields]
             first, rest = self.texts(values, key)
             item[self.hash], item[self.range] = {"S": first}, {"S": rest}
+
+    def holds(self, item: Item, record: Stored) -> bool:
+        """Whether a record lies where it belongs: it may be older than the index as it is now."""
+        there: Item = {}
+        self.fill(there, record.fields or {}, record.key)
+        return bool(there) and all(item[name] == text for name, text in there.items())
 
     def texts(self, values: Any, key: Key) -> tuple[str, str]:
         """The two texts for values of all the index's fields."""

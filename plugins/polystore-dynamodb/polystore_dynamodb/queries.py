@@ -7,6 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import compress
 from typing import Any, TypeAlias
 
 import attrs
@@ -172,16 +173,21 @@ def query_page(
     sort: SortCondition,
     reply: dict[str, Any],
 ) -> QueryPage:
-    """A page of records from a reply of Query."""
-    records = [stored(table, item) for item in reply["Items"]]
-    following = None
-    if reply.get("LastEvaluatedKey"):
-        following = _position(table, plan, reply["LastEvaluatedKey"], records)
+    """A page of records from a reply of Query.
+
+    It says nothing of where to go on where the reply ends at a record that lies elsewhere in the
+    index than it belongs: no values of a record are that place.
+    """
+    items, last = reply["Items"], reply.get("LastEvaluatedKey")
+    records = [stored(table, item) for item in items]
+    if index is not None:
+        there = [index.holds(*found) for found in zip(items, records, strict=True)]
+        last = last if last and there[-1] else None
+        records = list(compress(records, there))
+    following = _position(table, plan, last, records) if last else None
     if sort.drop:
         at = _range_of(table).start
         records = [record for record in records if record.key[at] not in sort.drop]
-    if index is not None and index.policed.sparse:  # it may have had another policy before
-        records = [r for r in records if index.policed.entry(r.fields, r.key) is not None]
     return QueryPage(records, following)
 
 

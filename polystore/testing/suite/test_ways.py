@@ -8,7 +8,20 @@ from typing import Any, TypeAlias
 import attrs
 import pytest
 
-from polystore.driver import NOTHING, Consistency, Driver, Segment, Stored, Write, Written
+from polystore.driver import (
+    NOTHING,
+    Check,
+    Consistency,
+    Driver,
+    OlderThan,
+    Refused,
+    Segment,
+    Stored,
+    Unchanged,
+    Write,
+    Written,
+    alone,
+)
 from polystore.queries import From, QueryPlan
 from polystore.schema import Collection
 from polystore.testing.harness import Harness
@@ -20,6 +33,7 @@ from polystore.testing.suite.calls import (
     found,
     put,
     refused,
+    rejected,
     scanned,
     sent,
     tombstone,
@@ -103,21 +117,32 @@ def read_alike(
         assert len(records) == len(writes) or (name == "refusal" and not records), name
 
 
-@pytest.mark.rule("DRV-3", "DRV-13", "VAL-2")
-@STORE
-def test_what_a_refused_commit_tells_is_what_is_there(driver: Driver, make: Make) -> None:
-    things = make(["p", "s:int"])
+@pytest.mark.rule("DRV-2", "DRV-3", "DRV-13", "VAL-2")
+@pytest.mark.parametrize("writing", [*WRITINGS, pytest.param("of a check", marks=STORE)])
+@pytest.mark.parametrize("name", ["nothing", "unchanged", "older than"])
+def test_what_a_refusal_tells_is_what_is_there(
+    driver: Driver, make: Make, writing: str, name: str
+) -> None:
+    """By whichever condition, of records of every kind and of tombstones."""
+    things, others = make(["p", "s:int"]), make()
     writes = [
         put(things, ("p", n), stamp=7, expires=5, l=[*odd]) for n, odd in enumerate(ODD.values())
     ]
-    for write in writes:
-        written(driver, write)
-    outcome = driver.commit([put(things, write.key, NOTHING) for write in writes], [])
-    assert not hasattr(outcome, "tokens")
-    for write, refusal in zip(writes, getattr(outcome, "refusals", ()), strict=False):
-        assert refusal is not None
-        if refusal.told:
-            assert is_as_written(refusal.current, write)
+    for write in [*writes, tombstone(things, ("p", -1), stamp=7)]:
+        stale = Unchanged(written(driver, put(things, write.key)))
+        token = written(driver, write)
+        of: dict[str, Any] = {"nothing": NOTHING, "unchanged": stale, "older than": OlderThan(7)}
+        if writing == "of a check":
+            checked = of[name] if name != "older than" else NOTHING  # no check is of a stamp
+            check = Check(things, write.key, checked)
+            outcome: Any = alone(rejected(driver, [put(others, ("k",))], check))
+        else:
+            outcome = sent(driver, put(things, write.key, of[name]), writing)
+        assert isinstance(outcome, Refused)
+        if outcome.told:
+            assert outcome.current is not None
+            assert is_as_written(outcome.current, write)
+            assert outcome.current.token == token
 
 
 @pytest.mark.rule("VAL-10", "DRV-1", "DRV-6", "QRY-1")

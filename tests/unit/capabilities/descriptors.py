@@ -11,6 +11,7 @@ from polystore.capabilities import (
     EmptyIndexed,
     EmptyKey,
     Expiry,
+    Filling,
     Freshness,
     Indexes,
     Keys,
@@ -53,6 +54,7 @@ descriptors = st.builds(
         first=LIMITS,
         rest=LIMITS,
         empty=st.dictionaries(FEW, st.sampled_from(EmptyIndexed)),
+        filled=st.sampled_from(Filling),
     ),
     reads=st.builds(
         Reads,

@@ -11,6 +11,7 @@ from polystore.capabilities import (
     EmptyIndexed,
     EmptyKey,
     Expiry,
+    Filling,
     Freshness,
     Indexes,
     Keys,
@@ -91,7 +92,13 @@ WEAKEST = Capabilities(
     writes=Writes(conditions=frozenset()),
     transactions=Transactions(scope=Scope.NONE, items=LIMIT, size=LIMIT),
     batches=Batches(read_keys=LIMIT, write_items=LIMIT),
-    indexes=Indexes(value=LIMIT, first=LIMIT, rest=LIMIT, empty={"i": EmptyIndexed.REJECTED}),
+    indexes=Indexes(
+        value=LIMIT,
+        first=LIMIT,
+        rest=LIMIT,
+        empty={"i": EmptyIndexed.REJECTED},
+        filled=Filling.WRITTEN,
+    ),
     reads=Reads(point=Freshness.EVENTUAL, query=Freshness.EVENTUAL, index=Freshness.EVENTUAL),
 )
 
