@@ -67,7 +67,8 @@ ODD_DATETIMES = (
 LARGE = (
     "x" * 1501, "é" * 751, "\x00" * 3000, "\U0001f600" * 1000, b"\xff" * 1501,
     bytes(range(256)) * 10, list(range(1200)), [float(n) for n in range(300)],
-    {f"f{n}": n / 7 for n in range(300)}, [[[{"a": [{"b": [[None, 1.5, Decimal("1.50")]]}]}]]],
+    "xyz" * 25_000, bytes(range(256)) * 300, {f"f{n}": n / 7 for n in range(300)},
+    [[[{"a": [{"b": [[None, 1.5, Decimal("1.50")]]}]}]]],
 )  # fmt: skip
 """Values beyond what an index takes, and deep ones."""
 

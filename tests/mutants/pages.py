@@ -149,6 +149,19 @@ class PositionSkipsItsRecord(MemoryDriver):
         return QueryPage(page.records[skips:], page.next)
 
 
+class ScanOfEachCollection(MemoryDriver):
+    """It remembers where the scan of a collection is, as if there were one at a time."""
+
+    def scan(
+        self, collection: Collection, segment: Segment, cursor: str | None, limit: int
+    ) -> ScanPage:
+        places: dict[str, str | None] = self.__dict__.setdefault("places", {})
+        place = cursor and places.get(collection.name, cursor)
+        page = super().scan(collection, segment, place, limit)
+        places[collection.name] = page.cursor
+        return page
+
+
 class SnapshotForGood(MemoryDriver):
     """It has one snapshot of a collection, which the first scan takes."""
 

@@ -20,7 +20,7 @@ from polystore.driver import (
 )
 from polystore.drivers.memory import MemoryDriver
 from polystore.drivers.memory.driver import Space
-from polystore.errors import DriverError, PolystoreError
+from polystore.errors import Contention, DriverError, OutcomeUnknown, PolystoreError
 from polystore.queries import Position, QueryPlan, Range
 from polystore.schema import Collection
 from polystore.values import Key
@@ -197,6 +197,29 @@ class NumbersInOrderOfText(Answering):
         return sorted(records, key=lambda r: [str(p) for p in r.key], reverse=plan.descending)
 
 
+class IndexInOrderOfUtf16(Answering):
+    """Texts of an index in the order of their units of 16 bits."""
+
+    def answered(
+        self, records: list[Stored], plan: QueryPlan, after: Position | None
+    ) -> list[Stored]:
+        if plan.index is None or not all(type(indexed(r, plan)[-1]) is str for r in records):
+            return records
+        units = {id(r): indexed(r, plan)[-1].encode("utf-16-be", "surrogatepass") for r in records}
+        return sorted(records, key=lambda r: units[id(r)], reverse=plan.descending)
+
+
+class NoneIsNoBound(MemoryDriver):
+    """A range from ``None`` is open."""
+
+    def query(
+        self, collection: Collection, plan: QueryPlan, after: Position | None, limit: int
+    ) -> QueryPage:
+        if plan.range is not None and plan.range.low == (None,):
+            plan = attrs.evolve(plan, range=attrs.evolve(plan.range, low=None))
+        return super().query(collection, plan, after, limit)
+
+
 class TombstonesLeftOutOfPartitions(Answering):
     """Whoever copies a partition never hears of a delete."""
 
@@ -253,6 +276,15 @@ class ErrorsTellValues(MemoryDriver):
         if isinstance(error, PolystoreError):
             return error
         return DriverError(f"memory failed: {error}", driver=self.name)
+
+
+class RefusalsToldAsUnknown(MemoryDriver):
+    """What the database refused for others' sake may have been written, it says."""
+
+    def translate(self, error: Exception) -> PolystoreError:
+        if isinstance(error, Contention):
+            return OutcomeUnknown("no answer", driver=self.name)
+        return super().translate(error)
 
 
 class ErrorsPassedOn(MemoryDriver):

@@ -101,6 +101,13 @@ class ListsCut(Changing):
         return value[:1000] if type(value) is list else value
 
 
+class BytesCut(Changing):
+    """It has 64 KiB for bytes."""
+
+    def changed(self, value: Any) -> Any:
+        return value[:65535] if type(value) is bytes else value
+
+
 class ListsOfOneType(Changing):
     """A number among floats is a float."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import insort
 from collections.abc import Sequence
 
 import attrs
@@ -17,6 +18,7 @@ from polystore.driver import (
     Refused,
     Rejected,
     Token,
+    Unchanged,
     Unprocessed,
     Write,
     Written,
@@ -167,6 +169,35 @@ class ManyAnswersOutOfOrder(MemoryDriver):
     def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
         outcomes = super().write_many(writes)
         return sorted(outcomes, key=lambda outcome: isinstance(outcome, Refused))
+
+
+class ManyDeletesToldAsRefused(MemoryDriver):
+    """Of many, a delete that left nothing is told as one that found nothing."""
+
+    def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
+        outcomes = super().write_many(writes)
+        for n, write in enumerate(writes):
+            if n and isinstance(write.condition, Unchanged) and outcomes[n] == Written(None):
+                outcomes[n] = Refused()
+        return outcomes
+
+
+class SecondIndexLeft(MemoryDriver):
+    """Of several indexes the first is brought up to date; the others are when a record is new."""
+
+    def _apply(self, table: Table, write: Write) -> Token:
+        before = table.rows.get(write.key)
+        token = super()._apply(table, write)
+        row = table.rows.get(write.key)
+        if before is None or row is None:
+            return token
+        for n, order in enumerate(table._orders[1:], 1):
+            was, is_ = before.entries[n], row.entries[n]
+            if was is not None and is_ is not None and was != is_:
+                order.remove((is_, write.key))
+                insort(order, (was, write.key))
+                row.entries[n] = was
+        return token
 
 
 class ManyWithoutConditions(MemoryDriver):

@@ -30,7 +30,7 @@ from polystore.driver import (
 from polystore.errors import Contention, DriverError, PolystoreError, Throttled
 from polystore.queries import Position, QueryPlan
 from polystore.schema import Collection
-from polystore.values import Fields, Key, same
+from polystore.values import Fields, Key, KeyPart, same
 
 Make: TypeAlias = Callable[..., Collection]
 """Makes a collection of a key and a declaration, under a name that nothing else has."""
@@ -48,6 +48,13 @@ _numbers = count(1)
 def fresh() -> str:
     """A text that no other call gave, in any process: a write id, or a key part."""
     return f"n{os.getpid()}{next(_numbers):08d}"
+
+
+def absent(collection: Collection) -> Key:
+    """A key under which nothing is."""
+    text = fresh()
+    of: dict[type, KeyPart] = {str: text, int: 2**40 + next(_numbers), bytes: text.encode()}
+    return tuple(of[part.type] for part in collection.key)
 
 
 def whole(collection: Collection, key: Key, fields: Mapping[str, Any]) -> Fields:
@@ -110,12 +117,14 @@ def refused(driver: Driver, write: Write) -> Refused:
 
 
 def sent(driver: Driver, write: Write, writing: str) -> Written | Refused | Unprocessed:
-    """Send one write in one of the :data:`WRITINGS`."""
+    """Send one write in one of the :data:`WRITINGS`; those about it leave nothing behind."""
     if writing == "alone":
         return driver.write(write)
     if writing == "among many":
-        (outcome,) = driver.write_many([write])
-        return outcome
+        before, after = (delete(write.collection, absent(write.collection)) for _ in range(2))
+        outcomes = driver.write_many([before, write, after])
+        assert len(outcomes) == 3
+        return outcomes[1]
     return alone(driver.commit([write], []))
 
 

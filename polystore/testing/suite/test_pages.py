@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle
 from typing import Any
 
+import attrs
 import pytest
 
 from polystore.driver import Consistency, Driver, Segment, Stored
@@ -115,6 +119,68 @@ def test_a_snapshot_is_no_older_than_its_scan(
             parts[:1] = parts[0].halves()
         records = [record for part in parts for record in scanned(driver, things, part, 2)]
         assert sorted((r.key, (r.fields or {})["v"]) for r in records) == sorted(held.items())
+
+
+@attrs.define
+class Walk:
+    """A query or a scan, page by page.
+
+    Attributes:
+        page: the records from a place on, and the place after them; ``None`` is either end.
+        keys: of the records so far.
+    """
+
+    page: Callable[[Driver, Any], tuple[list[Stored], Any]]
+    keys: list[Key] = attrs.field(factory=list)
+    _place: Any = None
+    ended: bool = False
+
+    def step(self, driver: Driver) -> None:
+        """One page more."""
+        records, self._place = self.page(driver, self._place)
+        self.keys += [record.key for record in records]
+        self.ended = self._place is None
+
+
+def walks(driver: Driver, things: Collection) -> list[Walk]:
+    """Queries in both directions; scans of all, of parts and, where there are some, of halves."""
+
+    def asking(plan: QueryPlan, by: Driver, place: Any) -> tuple[list[Stored], Any]:
+        page = by.query(things, plan, place, 3)
+        return page.records, page.next
+
+    def scanning(part: Segment, by: Driver, place: Any) -> tuple[list[Stored], Any]:
+        page = by.scan(things, part, place, 3)
+        return page.records, page.cursor
+
+    parts = [Segment(), Segment(0, 2), Segment(1, 2)]
+    if driver.halve(things, parts[1]):
+        parts += parts[1].halves()
+    plans = [attrs.evolve(p, descending=down) for p in PLANS.values() for down in (False, True)]
+    return [Walk(partial(asking, plan)) for plan in plans] + [
+        Walk(partial(scanning, part)) for part in parts
+    ]
+
+
+@pytest.mark.rule("DRV-24", "DRV-6", "DRV-10", "QRY-5")
+def test_pages_by_turns_are_those_that_each_query_and_scan_has_alone(
+    driver: Driver, another: Driver, harness: Harness, make: Make
+) -> None:
+    """Many at once, and each goes on in another process than where it was."""
+    things = make(["p", "s:int"], indexes=[BY_TWO])
+    fill(driver, [put(things, ("p", n), state="s", rank=n) for n in range(3 * RECORDS)])
+    harness.settle()
+    alone, together = walks(driver, things), walks(driver, things)
+    for walk in alone:
+        while not walk.ended:
+            walk.step(driver)
+    for by in cycle((driver, another)):
+        left = [walk for walk in together if not walk.ended]
+        for walk in left:
+            walk.step(by)
+        if not left:
+            break
+    assert [walk.keys for walk in together] == [walk.keys for walk in alone]
 
 
 SMALL, LARGE, BYTES = 1090, 11, 100_000

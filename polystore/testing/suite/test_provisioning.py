@@ -92,6 +92,7 @@ def test_create_describe_drop(
     for opening in (driver, another):
         description = opening.describe(things)
         assert (description.exists, description.problems) == (True, ())
+        assert opening.native(things) is not None
     written(another, put(things, ("p", 1), state="s"))
     driver.drop(things)
     assert another.describe(things).exists == needless
