@@ -53,7 +53,7 @@ class Stored:
         fields: all fields, key fields included, made for this reply; ``None`` for a tombstone.
         token: compares this state in :class:`Unchanged`.
         write_id: ``_ps_w``, or ``None``.
-        stamp: ``_ps_v``, or ``None``.
+        stamp: ``_ps_v``, an int from 1 to 2⁶³−1, or ``None``.
         expires: ``_ps_exp``: microseconds since 1970; ``None`` for never.
     """
 
@@ -102,8 +102,9 @@ class Write:
 
     ``fields`` is the whole record, key fields included: a put. Without ``fields`` it is a
     tombstone where ``stamp`` is given, and otherwise a delete that leaves nothing behind; a
-    delete of nothing succeeds under ``ANYTHING``. Only a put has an expiry (``expires``, as in
-    :class:`Stored`). A driver changes nothing of it, and keeps none of its lists and maps.
+    delete of nothing succeeds under every condition but ``Unchanged``. Only a put has an expiry
+    (``expires``, as in :class:`Stored`). A driver changes nothing of it, and keeps none of its
+    lists and maps.
     """
 
     collection: Collection
@@ -384,6 +385,7 @@ class Driver(ABC):
     def write_many(self, writes: Sequence[Write]) -> list[Written | Refused | Unprocessed]:
         """Carry out writes, unordered and not as one; an outcome for each, in their order.
 
+        They may be of several collections.
         The default is a loop. A write whose outcome is unknown raises for the whole call; where the
         database is gone, what is left is not tried.
         """

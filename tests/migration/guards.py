@@ -270,7 +270,7 @@ async def _uncounted(_: Any, incarnation: Any, side: Side, *__: Any) -> int:
 
 GUARDS = {
     "intent in the same commit": Guard(
-        seed=1,
+        seed=2,
         removed=lambda: [
             (Slot, "attempt", attempt_of(lambda _: ())),
             *((m, "commit", _names_afterwards) for m in (writing, sharing, repair)),
@@ -289,7 +289,7 @@ GUARDS = {
         plan=PLAIN,
     ),
     "a run has its own stamps": Guard(
-        seed=6,
+        seed=4,
         removed=lambda: [(m, "after", _same_run) for m in (coordinator, epochs, stages)],
         plan=attrs.evolve(
             PLAIN, start=(Stage.DUAL_WRITE,), onward=2, seconds=40.0, crash=0.0, pause=0.0
@@ -298,9 +298,9 @@ GUARDS = {
     "slots are counted before use": Guard(
         removed=lambda: [(member, "_counted", _uncounted)], plan=SPARSE
     ),
-    "drain": Guard(seed=37, removed=lambda: [(acknowledging.Acknowledging, "_drained", always)]),
+    "drain": Guard(seed=5, removed=lambda: [(acknowledging.Acknowledging, "_drained", always)]),
     "bump": Guard(
-        seed=5,
+        seed=3,
         removed=lambda: [(m, "resolve", only_read) for m in (home, upkeep, sharing)],
         plan=attrs.evolve(BUSY, faults=LATE),
     ),
@@ -308,7 +308,7 @@ GUARDS = {
         removed=lambda: [(m, "resolve", never) for m in (home, upkeep, sharing)]
     ),
     "fence": Guard(
-        seed=3,
+        seed=4,
         removed=lambda: [(Slot, "attempt", attempt_of(lambda t: t, fenced=False))],
         plan=attrs.evolve(SPARSE, faults=LATE),
     ),
@@ -329,7 +329,7 @@ GUARDS = {
         removed=lambda: [(bringing, "mirror_write", _mirror_write_if(ANYTHING))], plan=COPY
     ),
     "copy not only if absent": Guard(
-        seed=9,
+        seed=17,
         removed=lambda: [
             (bringing, "mirror_write", _mirror_write_if(NOTHING)),
             (bringing, "check_refusal", nothing),
@@ -337,11 +337,12 @@ GUARDS = {
         plan=COPY,
     ),
     "copy before dual-read": Guard(
+        seed=4,
         removed=lambda: [(coordinator, "INTO", _gates_without("copied"))],
         plan=attrs.evolve(COPY, careless=60.0),
     ),
-    "barrier": Guard(removed=lambda: [(fleet.Fleet, "barrier", zero)]),
-    "recheck": Guard(removed=lambda: [(repair, "_unmoved", lambda *_: True)], plan=HOT),
+    "barrier": Guard(seed=3, removed=lambda: [(fleet.Fleet, "barrier", zero)]),
+    "recheck": Guard(seed=3, removed=lambda: [(repair, "_unmoved", lambda *_: True)], plan=HOT),
     "recovery converges": Guard(removed=lambda: [(recovery, "_bring", zero)], plan=SPARSE),
     "plain calls without an answer": Guard(
         seed=15,
@@ -349,16 +350,17 @@ GUARDS = {
         plan=attrs.evolve(PLAIN, faults=attrs.evolve(ROUGH, held=4.0, plain_hold=8.0)),
     ),
     "acknowledgements of a freeze": Guard(
-        removed=lambda: [(fleet.Fleet, "wait", _waits_for_no_freeze)], ignored=("EPO-2",)
+        seed=4, removed=lambda: [(fleet.Fleet, "wait", _waits_for_no_freeze)], ignored=("EPO-2",)
     ),
     "frozen buckets wait": Guard(
-        removed=lambda: [(latch.Latch, "_blocked", _blocked_by_drains_alone)]
+        seed=4, removed=lambda: [(latch.Latch, "_blocked", _blocked_by_drains_alone)]
     ),
     "freeze between two homes": Guard(
+        seed=4,
         removed=lambda: [
             (epochs, "frozen_step", _no_freeze),
             (epochs, "thawed", lambda now, _: attrs.evolve(now, epoch=now.epoch + 1)),
-        ]
+        ],
     ),
     "a row for each key": Guard(
         removed=lambda: [

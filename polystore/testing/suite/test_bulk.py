@@ -87,6 +87,20 @@ def test_as_many_writes_as_one_call_takes(driver: Driver, make: Make) -> None:
     assert tokens == outcomes[-50:]
 
 
+@pytest.mark.rule("DRV-4")
+@pytest.mark.parametrize("width", [26, 51, 101])
+def test_as_many_writes_as_are_one_more_than_round(driver: Driver, make: Make, width: int) -> None:
+    """A driver that sends parts sends the last one too."""
+    things = make()
+    limit = driver.capabilities(things).batches.write_items
+    most = width if limit is None else min(width, limit.most)
+    writes = [put(things, (f"k{n}",), n=n) for n in range(most)]
+    outcomes = driver.write_many(writes)
+    assert len(outcomes) == len(writes)
+    assert all(isinstance(outcome, Written) for outcome in outcomes)
+    assert found(driver, things, writes[-1].key) is not None
+
+
 @pytest.mark.rule("DRV-4", "KEY-4")
 def test_keys_of_different_collections_are_different_among_many(driver: Driver, make: Make) -> None:
     """One key in two collections, and keys that look alike as text."""

@@ -17,9 +17,11 @@ from polystore.driver import (
     Committed,
     Consistency,
     Driver,
+    OlderThan,
     Segment,
     Unchanged,
     Unprocessed,
+    Write,
     Written,
 )
 from polystore.errors import Contention, OutcomeUnknown, Throttled
@@ -31,9 +33,12 @@ from polystore.testing.suite.calls import (
     WRITINGS,
     Make,
     answer,
+    attempt,
     committed,
+    delete,
     fields_of,
     fill,
+    found,
     put,
     refusal_of,
     scanned,
@@ -81,6 +86,34 @@ def test_one_order_explains_what_many_threads_were_answered(
         ]:
             future.result()
     assert check(history) > THREADS * TURNS // 2
+
+
+@pytest.mark.rule("CON-3", "DRV-2", "DRV-10")
+@pytest.mark.parametrize("condition", ["unchanged", "older than"])
+def test_of_two_who_saw_one_state_at_most_one_writes(
+    driver: Driver, another: Driver, make: Make, condition: str
+) -> None:
+    """One replaces the record, and one deletes it: the delete takes no newer record away."""
+    things = make()
+    start = Barrier(2)
+
+    def send(opened: Driver, write: Write) -> bool:
+        start.wait()
+        return isinstance(attempt(opened, write), Written)
+
+    for turn in range(8):
+        key: Key = (f"k{turn}",)
+        token = written(driver, put(things, key, stamp=1, v=0))
+        held = Unchanged(token) if condition == "unchanged" else OlderThan(2)
+        newer, gone = put(things, key, held, stamp=2, v=1), delete(things, key, held)
+        with ThreadPoolExecutor(2) as pool:
+            wrote, removed = pool.map(send, (driver, another), (newer, gone))
+        there = found(driver, things, key)
+        if condition == "unchanged":
+            assert not (wrote and removed)
+        if wrote:  # it came last, or the delete saw it
+            assert there is not None
+            assert there.write_id == newer.write_id
 
 
 @pytest.mark.claims("transactions over the store")

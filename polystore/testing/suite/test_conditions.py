@@ -220,6 +220,21 @@ def test_no_two_states_share_a_token(driver: Driver, things: Collection) -> None
 
 
 @pytest.mark.rule("DRV-2", "REC-5")
+@pytest.mark.parametrize("writing", WRITINGS)
+def test_a_put_of_what_is_there_is_a_new_state(
+    driver: Driver, things: Collection, writing: str
+) -> None:
+    """Of the same fields under the same conditions, with a write id of its own."""
+    key = fresh_key()
+    before = written(driver, put(things, key, stamp=5, same="fields"))
+    again = put(things, key, stamp=5, same="fields")
+    outcome = sent(driver, again, writing)
+    assert isinstance(outcome, Written)
+    assert outcome.token != before
+    assert is_what(found(driver, things, key), again, outcome.token)
+
+
+@pytest.mark.rule("DRV-2", "REC-5")
 def test_no_two_states_that_different_openings_wrote_share_a_token(
     driver: Driver, harness: Harness, things: Collection
 ) -> None:

@@ -52,7 +52,8 @@ def test_what_a_driver_does_not_know_is_a_driver_error(driver: Driver) -> None:
     error = driver.translate(KeyError("hunter2-secret"))
     assert type(error) is DriverError
     assert error.driver == driver.name
-    assert "hunter2" not in str(error)
+    for kind in (KeyError, ValueError, TypeError, RuntimeError, OSError, AssertionError):
+        assert "hunter2" not in str(driver.translate(kind("hunter2-secret")))
 
 
 def tree(error: type[PolystoreError] = PolystoreError) -> list[type[PolystoreError]]:

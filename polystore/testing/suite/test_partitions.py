@@ -20,7 +20,7 @@ from polystore.values import Key, KeyPart
 pytestmark = pytest.mark.about_what_is_stored
 
 TEXTS = ["\x01", "\x7f", "A", "a", "a\x00", "a\x01", "ab", "b", "é", "\uffff", "\U0001f600"]
-INTS = [-(2**63), -300, -5, 0, 3, 17, 300, 2**63 - 1]
+INTS = [-(2**63), -(2**53) - 2, -(2**53) - 1, -(2**53), -300, -5, 0, 3, 17, 300, 2**63 - 1]
 BYTES = [b"\x00", b"\x01", b"a", b"a\x00", b"ab", b"\x7f", b"\xff"]
 PARTS: dict[type, list[Any]] = {str: TEXTS, int: INTS, bytes: BYTES}
 PARTITIONS: dict[type, list[Any]] = {str: ["a", "a\x00", "ab"], int: [-1, 7], bytes: [b"a", b"aa"]}
@@ -163,6 +163,17 @@ def test_every_partition_in_key_order(shelf: Shelf) -> None:
                 shelf.check(QueryPlan(None, equals, None, descending), limit)
 
 
+@pytest.mark.rule("QRY-1", "KEY-3")
+def test_every_part_is_a_bound(shelf: Shelf) -> None:
+    """Of the part after the partition: what goes on from a text or bytes is beyond it."""
+    width = shelf.collection.partition
+    equals = shelf.keys[-1][:width]
+    inside = [key for key in shelf.keys if key[:width] == equals and len(key) > width]
+    for part in sorted({key[width] for key in inside}):
+        for bounds in (From(part), Above(part), UpTo(part), Below(part)):
+            shelf.check(QueryPlan(None, equals, bounds))
+
+
 @pytest.mark.rule("QRY-1", "QRY-5", "KEY-3", "DRV-5")
 def test_every_range(shelf: Shelf) -> None:
     @settings(max_examples=max(20, settings().max_examples * 6 // 10))
@@ -199,7 +210,12 @@ def test_nothing_is_found_in_a_partition_that_is_not_there(shelf: Shelf) -> None
         )
 
 
-@pytest.mark.rule("QRY-1", "DRV-1", "REC-1")
+def keys_of(driver: Driver, things: Collection, limit: int) -> list[Key]:
+    """A partition in pages of a size."""
+    return [record.key for record in answer(driver, things, QueryPlan(None, ("p",)), limit)]
+
+
+@pytest.mark.rule("QRY-1", "DRV-1", "DRV-5", "REC-1")
 def test_a_query_gives_what_a_read_gives(driver: Driver, make: Make) -> None:
     """Tombstones too; what was deleted is gone."""
     things = make(["p", "s:int"])
@@ -210,6 +226,8 @@ def test_a_query_gives_what_a_read_gives(driver: Driver, make: Make) -> None:
     assert [(record.key[1], record.fields is None) for record in records] == [
         (1, False), (2, True), (3, False), (5, False),
     ]  # fmt: skip
+    for limit in (1, 2):  # a page that ends at a tombstone is no end
+        assert keys_of(driver, things, limit) == [record.key for record in records]
     for record in records:
         same = found(driver, things, record.key)
         assert same is not None

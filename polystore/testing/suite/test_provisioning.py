@@ -14,6 +14,7 @@ from polystore.capabilities import Scope
 from polystore.driver import (
     NOTHING,
     Check,
+    Committed,
     Consistency,
     Driver,
     Refused,
@@ -37,6 +38,7 @@ from polystore.testing.suite.calls import (
     fresh,
     put,
     scanned,
+    told_of,
     written,
 )
 from polystore.values import Key
@@ -92,7 +94,6 @@ def test_create_describe_drop(
     for opening in (driver, another):
         description = opening.describe(things)
         assert (description.exists, description.problems) == (True, ())
-        assert opening.native(things) is not None
     written(another, put(things, ("p", 1), state="s"))
     driver.drop(things)
     assert another.describe(things).exists == needless
@@ -184,6 +185,20 @@ def test_a_collection_that_is_not_there_is_never_made_by_surprise(
         assert driver.describe(things).exists is False
 
 
+@pytest.mark.claims("transactions over the store")
+@pytest.mark.rule("DRV-3", "PLC-3")
+@pytest.mark.parametrize("order", [1, -1], ids=["last", "first"])
+def test_a_commit_into_what_is_not_there_writes_nothing(
+    driver: Driver, make: Make, declare: Make, needless: bool, order: int
+) -> None:
+    things, absent = make(), declare()
+    writes = [put(things, ("k",)), put(absent, ("k",))][::order]
+    told = told_of(driver, lambda: driver.commit(writes, []))
+    assert isinstance(told, Committed if needless else ConfigError)
+    assert (found(driver, things, ("k",)) is not None) == needless
+    driver.drop(absent)
+
+
 @pytest.mark.rule("DRV-9", "PLC-5")
 @pytest.mark.parametrize("other", [["id:int"], ["key"], ["id", "more:int"]], ids=str)
 def test_another_key_than_is_there_is_described(
@@ -235,7 +250,9 @@ def test_records_are_found_by_all_openings(
 def test_a_closed_driver_is_unavailable(driver: Driver, harness: Harness, make: Make) -> None:
     things = make(indexes=STATE)
     opened = harness.open()
-    CALLS["read"](opened, things)
+    for name in ("read", "query", "index", "scan"):
+        CALLS[name](opened, things)
+    opened.describe(things)  # what it knows is known no more
     opened.close()
     opened.close()
     calls: dict[str, Any] = {**calls_of(driver, things), **PROVISIONING}

@@ -80,13 +80,14 @@ def test_an_index_that_is_made_where_records_are_holds_what_is_claimed(
     written(driver, tombstone(old, ("gone",), stamp=6))
     harness.poke(old, ("foreign",), {"state": "s", "rank": 0})
     things = declared(old, BY_STATE)
+    filled = driver.capabilities(things).indexes.filled
+    assert filled is Filling.WRITTEN or driver.describe(things).problems
     driver.create(things)
     assert driver.describe(things).problems == ()
     harness.settle()
     whole = {f"k{i}": value for i, value in enumerate(VALUES)} | dict.fromkeys(
         ("stamped", "foreign"), "s"
     )
-    filled = driver.capabilities(things).indexes.filled
     lacking = []
     for one in (driver, another):
         for value in VALUES:
@@ -136,3 +137,20 @@ def test_who_does_not_declare_an_index_leaves_nothing_wrong_in_it(
     for one in (driver, another):
         assert set(keys_of(one, things, "s")) <= {("same",)}
         assert set(keys_of(one, things, "t")) <= {("changed",)}
+
+
+@pytest.mark.rule("QRY-14", "PLC-3")
+def test_a_collection_that_is_made_again_has_nothing_of_the_one_before(
+    driver: Driver, another: Driver, harness: Harness, make: Make
+) -> None:
+    """Neither records nor their places in an index, which other records of these keys have now."""
+    things = make(indexes=[BY_STATE])
+    fill(driver, [put(things, (key,), state="s") for key in ("same", "other", "absent")])
+    another.drop(things)
+    another.create(things)
+    fill(driver, [put(things, ("same",), state="s"), put(things, ("other",), state="t")])
+    harness.settle()
+    for one in (driver, another):
+        assert keys_of(one, things, "s") == [("same",)]
+        assert keys_of(one, things, "t") == [("other",)]
+        assert found(one, things, ("absent",)) is None

@@ -251,3 +251,20 @@ def test_what_a_driver_returns_is_its_callers_own(
     for reading in (name, "one by one"):
         for record in there(driver, things, [write.key], reading):
             assert is_as_written(record, write)
+
+
+@pytest.mark.rule("DRV-23")
+@STORE
+def test_what_a_refused_commit_tells_is_its_callers_own(driver: Driver, make: Make) -> None:
+    things, others = make(["p", "s:int"]), make(["p", "s:int"])
+    writes = [nested(things, ("p", 1)), nested(others, ("p", 1))]
+    for write in writes:
+        written(driver, write)
+    outcome = rejected(driver, [put(things, ("p", 1), NOTHING)], Check(others, ("p", 1), NOTHING))
+    for refusal in outcome.refusals:
+        if refusal is not None and refusal.current is not None:
+            spoiled(refusal.current.fields)
+    for write in writes:
+        record = found(driver, write.collection, write.key)
+        assert record is not None
+        assert is_as_written(record, write)
