@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from polystore.driver import Driver
-from tests.mutants import claims, pages, reads, remote, there, values, ways, writes
+from tests.mutants import claims, pages, reads, remote, there, unseen, values, ways, writes
 
 KILLS: Mapping[type[Driver], str] = {
     writes.CheckedThenWritten: "CON-3",
@@ -168,6 +168,21 @@ KILLS: Mapping[type[Driver], str] = {
     writes.SecondIndexLeft: "QRY-2",
     pages.ScanOfEachCollection: "DRV-24",
     reads.RefusalsToldAsUnknown: "DRV-7",
+    unseen.DeleteAfterALook: "CON-3",
+    unseen.RejectionsShared: "DRV-23",
+    unseen.EqualPutsLeftOut: "REC-5",
+    unseen.LastOfManyLost: "DRV-4",
+    unseen.CommitHalfWay: "DRV-3",
+    unseen.KeyIntsAsScores: "KEY-3",
+    unseen.NanHighest: "QRY-2",
+    unseen.UpToIncludesLonger: "QRY-1",
+    unseen.TombstoneEndsPartition: "DRV-5",
+    unseen.CommitsWithoutNewIndex: "DRV-19",
+    unseen.DropKeepsEntries: "QRY-14",
+    unseen.DescribeComparesNames: "QRY-14",
+    unseen.DescribesFromMemory: "DRV-11",
+    unseen.SnapshotLeftOver: "DRV-15",
+    unseen.ValueErrorsInFull: "ERR-3",
     values.BytesCut: "VAL-2",
     reads.IndexInOrderOfUtf16: "QRY-2",
     reads.NoneIsNoBound: "QRY-12",
