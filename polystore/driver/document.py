@@ -20,9 +20,6 @@ from polystore.values import CANONICAL_NAN, Fields, GeoPoint, Ref, canonical
 JSON_KINDS = frozenset({"null", "bool", "int", "float", "text", "list", "list in a list", "map"})
 """Kinds of values that are JSON's own, for the descriptor of a driver that stores documents."""
 
-JSON_KINDS = frozenset({"null", "bool", "int", "float", "text", "list", "list in a list", "map"})
-"""Kinds of value that a document holds as they are, for descriptors."""
-
 TAG = "_ps_"
 """Name of the member that says what a tagged map is."""
 
